@@ -1,0 +1,1 @@
+//! Sharded safetensors with index, config and tokenizer: all there, or nothing.

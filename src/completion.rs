@@ -1,0 +1,116 @@
+//! The contract between those who ask and those who answer.
+//!
+//! Benchmarks, judges and attacks write [`Request`]s; engines (in-process or remote) deliver [`Outcome`]s. Both sides
+//! import this file and not each other.
+
+use crate::units::TokenCount;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// One prompt to be continued.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The exact text that the model sees, special tokens written out.
+    pub prompt: String,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// How many tokens may be generated at most.
+    pub max_tokens: TokenCount,
+    /// Generation ends as soon as the generated text contains one of these; the answer is cut before it.
+    pub stop: Vec<String>,
+}
+
+/// How the next token is chosen from the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    /// The largest logit; of equal ones the one with the lowest token id.
+    Greedy,
+}
+
+/// What came back for one request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// The generated text, cut before a stop string, without special tokens.
+    pub text: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens that were generated, the end-of-text token not counted.
+    pub generated_tokens: usize,
+    /// Why generation ended.
+    pub finish: Finish,
+}
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model said that it is done.
+    EndOfText,
+    /// A stop string appeared.
+    StopString,
+    /// `max_tokens` or the model's context was used up.
+    Length,
+}
+
+/// Why one request cannot be answered, while its batch mates can.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    /// Nothing to continue.
+    #[error("the prompt has no tokens")]
+    EmptyPrompt,
+    /// No room for an answer.
+    #[error("the prompt has {tokens} tokens, but the model's context is {context}")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// The model's context length in tokens.
+        context: usize,
+    },
+    /// An empty stop string would end every answer before it began.
+    #[error("a stop string is empty")]
+    EmptyStop,
+    /// The model's arithmetic broke down.
+    #[error("the logits became NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large")]
+    NotANumber {
+        /// Tokens generated before.
+        generated: usize,
+    },
+    /// The tokenizer would not take the text.
+    #[error("the tokenizer refuses the prompt: {reason}")]
+    Untokenizable {
+        /// The tokenizer's own words.
+        reason: String,
+    },
+}
+
+/// Whether to go on after a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop as soon as possible; what was not delivered is not answered.
+    Stop,
+}
+
+/// A fault of the engine as a whole.
+#[derive(Debug, Error)]
+#[error("the engine failed")]
+pub struct CompleteError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Someone who answers requests.
+pub trait Complete {
+    /// Answers every request, in any order, with one `deliver(index, …)` per request as soon as it is ready.
+    ///
+    /// An outcome depends on its own request only, never on its batch. Returns after the last delivery, or soon after
+    /// `deliver` returned [`Flow::Stop`].
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError>;
+
+    /// What makes two engines' answers comparable: implementation, element type, and a version that changes whenever
+    /// an answer could. Part of every answer's key.
+    fn numerics(&self) -> String;
+}

@@ -1,0 +1,1 @@
+//! **Run a benchmark against a model, exactly once per item.**

@@ -1,0 +1,1 @@
+//! **Which jobs reproduce the paper, and who plugs into whom?**

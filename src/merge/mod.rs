@@ -1,0 +1,1 @@
+//! **What weights does this recipe mean?**

@@ -1,0 +1,1 @@
+//! **What does the paper's table say, and what do we get?**

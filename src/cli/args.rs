@@ -95,6 +95,9 @@ pub(super) struct Running {
     /// How programs that a model wrote are confined.
     #[arg(long, value_enum, default_value_t)]
     pub(super) sandbox: SandboxName,
+    /// The Python 3 that runs them [default: the first on PATH].
+    #[arg(long, value_name = "FILE")]
+    pub(super) python: Option<PathBuf>,
     /// Needed for `--sandbox none`: programs that a model wrote then run with your rights.
     #[arg(long)]
     pub(super) i_accept_arbitrary_code_execution: bool,
@@ -166,6 +169,9 @@ fn tokens(text: &str) -> Result<TokenCount, String> {
 
 #[derive(Debug, Group)]
 pub(super) struct Doctor {
+    /// The Python 3 that would run programs [default: the first on PATH].
+    #[arg(long, value_name = "FILE")]
+    pub(super) python: Option<PathBuf>,
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,

@@ -16,14 +16,15 @@ struct Check {
     name: String,
     ok: bool,
     detail: String,
-    /// What to do; empty if nothing.
-    fix: String,
+    /// What to do.
+    fix: Option<String>,
 }
 
 pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let mut checks = vec![processor()];
     checks.extend(project(settings));
-    checks.extend(sandbox::doctor(&settings.sandbox(sandbox::Policy::Namespaces)).into_iter().map(|c| Check {
+    let confinement = settings.sandbox(sandbox::Policy::Namespaces, args.python.as_deref());
+    checks.extend(sandbox::doctor(&confinement).into_iter().map(|c| Check {
         name: c.name,
         ok: c.ok,
         detail: c.detail,
@@ -36,8 +37,8 @@ pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> Result
         let mut text = String::new();
         for c in &checks {
             let _ = writeln!(text, "{} {:<24} {}", if c.ok { "ok  " } else { "FAIL" }, c.name, c.detail);
-            if !c.ok && !c.fix.is_empty() {
-                let _ = writeln!(text, "     {:<24} → {}", "", c.fix);
+            if let (false, Some(fix)) = (c.ok, &c.fix) {
+                let _ = writeln!(text, "     {:<24} → {fix}", "");
             }
         }
         let _ = writeln!(text, "{}", if well { "everything works" } else { "something is missing; see the lines with →" });
@@ -52,7 +53,7 @@ fn processor() -> Check {
         name: "processor".into(),
         ok: true,
         detail: format!("{cores} cores, matrix kernel {}", crate::engine::kernel_name()),
-        fix: String::new(),
+        fix: None,
     }
 }
 
@@ -64,7 +65,7 @@ fn project(settings: &Settings) -> Vec<Check> {
                 name: "project files".into(),
                 ok: false,
                 detail: "experiments/, models/ and datasets/ were not found".into(),
-                fix: "run inside a clone of the project, or give --home DIR".into(),
+                fix: Some("run inside a clone of the project, or give --home DIR".into()),
             }];
         }
     };
@@ -80,6 +81,6 @@ fn model(path: &Path, name: &str) -> Check {
         }
         Err(e) => (false, e.to_string()),
     };
-    let fix = if ok { "" } else { "check the clone out again, or regenerate with scripts/family" };
-    Check { name: format!("model tiny/{name}"), ok, detail, fix: fix.into() }
+    let fix = (!ok).then(|| "check the clone out again, or regenerate it with scripts/family".to_owned());
+    Check { name: format!("model tiny/{name}"), ok, detail, fix }
 }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
     let data = DataSource::Embedded(manifest.data.clone());
-    let lab = settings.lab(&args.running, data, None)?;
+    let lab = settings.lab(&args.running, data, manifest.limit)?;
     let table = match args.table {
         TableName::Table1 => experiment::table1(&manifest, lab, output)?,
     };

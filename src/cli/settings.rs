@@ -55,8 +55,13 @@ impl Settings {
         Ok(DataSource::Embedded(self.home()?.join("datasets/tiny")))
     }
 
-    pub(super) fn sandbox(&self, policy: sandbox::Policy) -> sandbox::Settings {
-        sandbox::Settings::new(policy, self.program.clone(), self.search_path.clone())
+    /// How programs are confined, and which Python runs them: the one that was named, else the first on `PATH`.
+    pub(super) fn sandbox(&self, policy: sandbox::Policy, python: Option<&Path>) -> sandbox::Settings {
+        sandbox::Settings {
+            policy,
+            python: python.map(Path::to_owned),
+            ..sandbox::Settings::new(self.program.clone(), self.search_path.clone())
+        }
     }
 
     pub(super) fn lab(
@@ -79,7 +84,7 @@ impl Settings {
             store: running.out.clone(),
             data,
             engine: engine(running.engine),
-            sandbox: self.sandbox(policy),
+            sandbox: self.sandbox(policy, running.python.as_deref()),
             limit,
         })
     }

@@ -19,6 +19,9 @@ pub struct Manifest {
     pub notice: String,
     /// Folder of the data sets.
     pub data: PathBuf,
+    /// At most so many items of each benchmark's split; all of them when left out.
+    #[serde(default)]
+    pub limit: Option<usize>,
     /// Folders of the models by name; `base` is the pre-trained one.
     pub models: BTreeMap<String, PathBuf>,
     /// Which benchmarks make a model's skill.

@@ -3,3 +3,5 @@
 mod cli;
 mod layers;
 mod merge;
+mod resume;
+mod tables;

@@ -10,13 +10,17 @@ pub enum EngineError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// `tokenizer.json` does not parse.
-    #[error("tokenizer.json cannot be used: {reason}; save the fast tokenizer beside the weights (transformers: `tokenizer.save_pretrained`)")]
+    #[error(
+        "tokenizer.json cannot be used: {reason}; save the fast tokenizer beside the weights (transformers: `tokenizer.save_pretrained`)"
+    )]
     Tokenizer {
         /// The tokenizer library's own words.
         reason: String,
     },
     /// The tokenizer knows more tokens than the embedding has rows.
-    #[error("tokenizer.json gives `{token}` the id {id}, but the embedding `model.embed_tokens.weight` has {rows} rows; the tokenizer belongs to another model, or the embedding must be resized")]
+    #[error(
+        "tokenizer.json gives `{token}` the id {id}, but the embedding `model.embed_tokens.weight` has {rows} rows; the tokenizer belongs to another model, or the embedding must be resized"
+    )]
     TokenizerTooLarge {
         /// The token with the largest id.
         token: String,
@@ -32,7 +36,9 @@ pub enum EngineError {
         reason: String,
     },
     /// Generated tokens that the tokenizer cannot turn into text.
-    #[error("the tokenizer cannot decode what was generated: {reason}; tokenizer.json does not belong to these weights")]
+    #[error(
+        "the tokenizer cannot decode what was generated: {reason}; tokenizer.json does not belong to these weights"
+    )]
     Undecodable {
         /// The tokenizer library's own words.
         reason: String,
@@ -56,7 +62,9 @@ pub enum EngineError {
         context: usize,
     },
     /// The reference engine derives the width of a head from the hidden size and knows no other.
-    #[error("the reference engine needs `head_dim` = hidden_size / num_attention_heads = {derived}, but config.json says {head_dim}; use the packed engine")]
+    #[error(
+        "the reference engine needs `head_dim` = hidden_size / num_attention_heads = {derived}, but config.json says {head_dim}; use the packed engine"
+    )]
     ReferenceHeadDim {
         /// From the config.
         head_dim: usize,

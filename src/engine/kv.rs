@@ -130,7 +130,8 @@ impl KvPool {
         let fitting = |kv: &Kv| {
             (positions..=2 * positions).contains(&kv.capacity) && self.taken + kv.capacity <= self.budget
         };
-        let best = self.free.iter().enumerate().filter(|(_, kv)| fitting(kv)).min_by_key(|(_, kv)| kv.capacity);
+        let best =
+            self.free.iter().enumerate().filter(|(_, kv)| fitting(kv)).min_by_key(|(_, kv)| kv.capacity);
         let kv = if let Some((slot, _)) = best {
             let mut kv = self.free.swap_remove(slot);
             kv.len = 0;

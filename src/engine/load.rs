@@ -1,7 +1,7 @@
 //! Weights from any source: read once, packed once.
 
 use super::error::EngineError;
-use super::llama::{Layer, Linear, Llama, Attention, Mlp, Norm};
+use super::llama::{Attention, Layer, Linear, Llama, Mlp, Norm};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use rayon::prelude::*;
 

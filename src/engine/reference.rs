@@ -68,11 +68,11 @@ impl ReferenceEngine {
     }
 
     fn answer(&self, request: &Request) -> Result<Result<Outcome, Refusal>, EngineError> {
-        let (prompt, mut transcript) =
-            match Transcript::begin(&self.tokenizer, request, self.config.context) {
-                Ok(begun) => begun,
-                Err(refusal) => return Ok(Err(refusal)),
-            };
+        let (prompt, mut transcript) = match Transcript::begin(&self.tokenizer, request, self.config.context)
+        {
+            Ok(begun) => begun,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         if let Some(outcome) = transcript.ended_before_it_began() {
             return Ok(Ok(outcome));
         }

@@ -48,7 +48,8 @@ impl Machine {
             }
             _ => 1,
         };
-        let mut shares = if llama.bytes() <= CACHED_WEIGHTS { deal(pieces, threads) } else { vec![Share::all(pieces)] };
+        let mut shares =
+            if llama.bytes() <= CACHED_WEIGHTS { deal(pieces, threads) } else { vec![Share::all(pieces)] };
         self.rooms.resize_with(self.rooms.len().max(shares.len()), Room::default);
         let rooms = &mut self.rooms[..shares.len()];
         match (&mut shares[..], &mut *rooms) {

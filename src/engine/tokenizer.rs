@@ -24,8 +24,7 @@ impl Tokenizer {
     /// those of `config.json` and of `generation_config.json` together.
     pub(crate) fn load(companions: &Companions) -> Result<Self, EngineError> {
         let config = &companions.config;
-        let unusable =
-            |e: tokenizers::Error| EngineError::Tokenizer { reason: e.to_string() };
+        let unusable = |e: tokenizers::Error| EngineError::Tokenizer { reason: e.to_string() };
         let mut inner = tokenizers::Tokenizer::from_bytes(&companions.tokenizer).map_err(unusable)?;
         inner.with_truncation(None).map_err(unusable)?;
         inner.with_padding(None);
@@ -152,7 +151,8 @@ mod tests {
     fn truncation_in_the_file_does_not_cut_prompts() {
         let mut companions = fixture::companions();
         let text = String::from_utf8(companions.tokenizer).unwrap();
-        let truncating = r#""truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
+        let truncating =
+            r#""truncation":{"direction":"Right","max_length":2,"strategy":"LongestFirst","stride":0}"#;
         companions.tokenizer = text.replace(r#""truncation":null"#, truncating).into_bytes();
         let tokenizer = Tokenizer::load(&companions).unwrap();
         assert_eq!(tokenizer.encode("abcdef").unwrap().len(), 6);

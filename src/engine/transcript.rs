@@ -168,7 +168,11 @@ mod tests {
         assert_eq!((outcome.text.as_str(), outcome.finish), ("né ", Finish::StopString));
         assert_eq!(taken, "né 🦙!日".len());
         let (outcome, _) = answer(text.as_bytes(), &["\u{fffd}", "missing"], 100);
-        assert_eq!((outcome.text.as_str(), outcome.finish), (text, Finish::EndOfText), "no half character shows");
+        assert_eq!(
+            (outcome.text.as_str(), outcome.finish),
+            (text, Finish::EndOfText),
+            "no half character shows"
+        );
     }
 
     #[test]
@@ -187,6 +191,10 @@ mod tests {
         let (outcome, _) = answer(b"abc", &[], 4);
         assert_eq!((outcome.generated_tokens, outcome.finish), (3, Finish::EndOfText));
         let (outcome, _) = answer(b"abc", &["c"], 3);
-        assert_eq!((outcome.text.as_str(), outcome.finish), ("ab", Finish::StopString), "the stop comes first");
+        assert_eq!(
+            (outcome.text.as_str(), outcome.finish),
+            ("ab", Finish::StopString),
+            "the stop comes first"
+        );
     }
 }

@@ -82,7 +82,10 @@ fn answers_agree_with_the_reference() {
         assert_eq!(got, want, "{model:?}");
         let last = got.last().unwrap().as_ref().unwrap();
         assert!(last.prompt_tokens + last.generated_tokens <= model.context);
-        assert!(got.iter().flatten().any(|o| o.generated_tokens == 30), "answers are long enough to mean something");
+        assert!(
+            got.iter().flatten().any(|o| o.generated_tokens == 30),
+            "answers are long enough to mean something"
+        );
     }
 }
 
@@ -147,7 +150,8 @@ fn a_tokenizer_that_is_too_large_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     TinyModel { vocab: 283, ..TinyModel::default() }.write(dir.path(), |_, _| true);
     let folder = Folder::open(dir.path()).unwrap();
-    let message = Engine::load(&folder, folder.companions(), &EngineSettings::default()).unwrap_err().to_string();
+    let message =
+        Engine::load(&folder, folder.companions(), &EngineSettings::default()).unwrap_err().to_string();
     assert!(message.contains("id 283") && message.contains("283 rows"), "{message}");
 }
 

@@ -51,8 +51,10 @@ impl TinyModel {
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, ff, v) = (self.hidden, self.intermediate, self.vocab);
         let kv = d / self.heads * self.kv_heads;
-        let mut all =
-            vec![("model.embed_tokens.weight".to_owned(), vec![v, d]), ("model.norm.weight".to_owned(), vec![d])];
+        let mut all = vec![
+            ("model.embed_tokens.weight".to_owned(), vec![v, d]),
+            ("model.norm.weight".to_owned(), vec![d]),
+        ];
         if !self.tied {
             all.push(("lm_head.weight".to_owned(), vec![v, d]));
         }
@@ -79,7 +81,8 @@ impl TinyModel {
     pub fn write(&self, folder: &Path, mut edit: impl FnMut(&str, &mut Vec<f32>) -> bool) {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("config.json"), self.config()).unwrap();
-        std::fs::write(folder.join("tokenizer.json"), include_str!("../golden/engine_tokenizer.json")).unwrap();
+        std::fs::write(folder.join("tokenizer.json"), include_str!("../golden/engine_tokenizer.json"))
+            .unwrap();
         let (mut header, mut data) = (String::new(), Vec::new());
         for (number, (name, shape)) in self.tensors().into_iter().enumerate() {
             let mut weights = weights(self.seed * 1000 + number as u64, &shape);
@@ -88,8 +91,11 @@ impl TinyModel {
                 data.extend(weights.iter().flat_map(|w| w.to_le_bytes()));
                 let comma = if header.is_empty() { '{' } else { ',' };
                 let end = data.len();
-                write!(header, r#"{comma}"{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#)
-                    .unwrap();
+                write!(
+                    header,
+                    r#"{comma}"{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+                )
+                .unwrap();
             }
         }
         header.push('}');

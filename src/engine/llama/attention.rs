@@ -77,7 +77,8 @@ impl Attention {
         let (hidden, heads, kv_heads, head_dim) =
             (config.hidden_size, config.heads, config.kv_heads, config.head_dim);
         let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let qkv = Linear::load(source, &[(name("q"), queries), (name("k"), keys), (name("v"), keys)], hidden)?;
+        let qkv =
+            Linear::load(source, &[(name("q"), queries), (name("k"), keys), (name("v"), keys)], hidden)?;
         let output = Linear::load(source, &[(name("o"), hidden)], queries)?;
         Ok(Self { qkv, output, hidden, heads, kv_heads, head_dim })
     }
@@ -89,7 +90,10 @@ impl Attention {
 
     /// Adds the block's output to the residual stream, `residual[rows, width] += attention(normed[rows, hidden])`, and
     /// puts the new keys and values of layer `layer` into the pieces' slots.
-    #[expect(clippy::too_many_arguments, reason = "the batch, its stream and the room to work in are separate things")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the batch, its stream and the room to work in are separate things"
+    )]
     pub(crate) fn add(
         &self,
         isa: Isa,
@@ -177,7 +181,11 @@ impl Attention {
                 out = rest;
             }
         };
-        if shares.len() == 1 { shares.into_iter().for_each(work) } else { shares.into_par_iter().for_each(work) }
+        if shares.len() == 1 {
+            shares.into_iter().for_each(work)
+        } else {
+            shares.into_par_iter().for_each(work)
+        }
     }
 
     /// One block: `answers[tokens, heads · head_dim]`.
@@ -211,12 +219,8 @@ impl Attention {
                 let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
                 rope.turn(from, block.position + token, |i, value| query[i] = value);
             }
-            let keys = Panels {
-                lanes: kv.keys(layer, kv_head),
-                stride: dim,
-                count: stride / LANES,
-                depth: dim,
-            };
+            let keys =
+                Panels { lanes: kv.keys(layer, kv_head), stride: dim, count: stride / LANES, depth: dim };
             let x = Rows { data: queries, stride: dim, rows };
             simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
             for ((row, scores), sum) in scores.chunks_exact_mut(stride).enumerate().zip(&mut *sums) {

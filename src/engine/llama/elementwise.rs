@@ -2,7 +2,10 @@
 //!
 //! Each is plain Rust over 16 lanes with one order of summation, compiled once for each instruction set, so that the bits
 //! are the same on all of them.
-#![expect(unsafe_code, reason = "calls code that is compiled for an instruction set, with an `Isa` as proof of it")]
+#![expect(
+    unsafe_code,
+    reason = "calls code that is compiled for an instruction set, with an `Isa` as proof of it"
+)]
 
 use super::isa::{Isa, Kind};
 use super::simd::LANES;
@@ -209,7 +212,7 @@ mod tests {
         for isa in Isa::available() {
             silu_times(isa, &gate, &up, &mut out);
             for i in 0..40 {
-                let g = f64::from(gate[i]) ;
+                let g = f64::from(gate[i]);
                 let exact = g / (1.0 + (-g).exp()) * f64::from(up[i]);
                 assert!((f64::from(out[i]) - exact).abs() <= SUM_TOLERANCE, "{isa:?}");
             }

@@ -15,10 +15,10 @@ mod norm;
 mod rope;
 mod simd;
 
-pub use linear::matmul_gflops;
-pub(crate) use isa::Isa;
 pub(crate) use attention::Attention;
+pub(crate) use isa::Isa;
 pub(crate) use linear::Linear;
+pub use linear::matmul_gflops;
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};
 pub(crate) use norm::Norm;

@@ -80,14 +80,7 @@ impl Llama {
     ///
     /// # Panics
     /// If a token id is outside the vocabulary, a slot is full or `rope` does not reach a position.
-    pub(crate) fn run(
-        &self,
-        isa: Isa,
-        team: Team,
-        rope: &Rope,
-        pieces: &mut [Piece<'_>],
-        room: &mut Room,
-    ) {
+    pub(crate) fn run(&self, isa: Isa, team: Team, rope: &Rope, pieces: &mut [Piece<'_>], room: &mut Room) {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);

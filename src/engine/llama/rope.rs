@@ -89,12 +89,14 @@ mod tests {
             let mut turned = vec![0.0; config.head_dim];
             rope.turn(&head, position, |i, value| turned[i] = value);
             for i in 0..half {
-                let angle =
-                    position as f64 * 10_000f64.powf(-2.0 * i as f64 / config.head_dim as f64);
+                let angle = position as f64 * 10_000f64.powf(-2.0 * i as f64 / config.head_dim as f64);
                 let (a, b) = (f64::from(head[i]), f64::from(head[i + half]));
-                assert!((f64::from(turned[i]) - (a * angle.cos() - b * angle.sin())).abs() <= ANGLE_TOLERANCE);
                 assert!(
-                    (f64::from(turned[i + half]) - (b * angle.cos() + a * angle.sin())).abs() <= ANGLE_TOLERANCE
+                    (f64::from(turned[i]) - (a * angle.cos() - b * angle.sin())).abs() <= ANGLE_TOLERANCE
+                );
+                assert!(
+                    (f64::from(turned[i + half]) - (b * angle.cos() + a * angle.sin())).abs()
+                        <= ANGLE_TOLERANCE
                 );
             }
         }

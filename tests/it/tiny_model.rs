@@ -5,17 +5,17 @@ use std::path::Path;
 
 /// The shape of a model to make.
 #[derive(Clone, Copy, Debug)]
-pub struct TinyModel {
-    pub hidden: usize,
-    pub layers: usize,
-    pub heads: usize,
-    pub kv_heads: usize,
-    pub intermediate: usize,
+pub(crate) struct TinyModel {
+    pub(crate) hidden: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    pub(crate) intermediate: usize,
     /// At least 284, which is what the tokenizer needs.
-    pub vocab: usize,
-    pub context: usize,
-    pub tied: bool,
-    pub seed: u64,
+    pub(crate) vocab: usize,
+    pub(crate) context: usize,
+    pub(crate) tied: bool,
+    pub(crate) seed: u64,
 }
 
 impl Default for TinyModel {
@@ -37,7 +37,7 @@ impl Default for TinyModel {
 
 impl TinyModel {
     /// `config.json`.
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let Self { hidden, layers, heads, kv_heads, intermediate, vocab, context, tied, .. } = self;
         format!(
             r#"{{"architectures":["LlamaForCausalLM"],"model_type":"llama","hidden_size":{hidden},
@@ -48,7 +48,7 @@ impl TinyModel {
     }
 
     /// Names and shapes of its tensors.
-    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+    pub(crate) fn tensors(&self) -> Vec<(String, Vec<usize>)> {
         let (d, ff, v) = (self.hidden, self.intermediate, self.vocab);
         let kv = d / self.heads * self.kv_heads;
         let mut all = vec![
@@ -78,7 +78,7 @@ impl TinyModel {
 
     /// Writes `config.json`, `tokenizer.json` and `model.safetensors` in f32. `edit` sees each tensor before it is
     /// written; `false` leaves it out.
-    pub fn write(&self, folder: &Path, mut edit: impl FnMut(&str, &mut Vec<f32>) -> bool) {
+    pub(crate) fn write(&self, folder: &Path, mut edit: impl FnMut(&str, &mut Vec<f32>) -> bool) {
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(folder.join("config.json"), self.config()).unwrap();
         std::fs::write(folder.join("tokenizer.json"), include_str!("../golden/engine_tokenizer.json"))

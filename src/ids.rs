@@ -8,7 +8,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[serde(from = "String", into = "String")]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -27,6 +27,12 @@ macro_rules! name {
         impl From<String> for $type {
             fn from(text: String) -> Self {
                 Self(text.into())
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0.as_ref().to_owned()
             }
         }
 

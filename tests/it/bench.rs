@@ -1,6 +1,7 @@
 //! The bench room against the paper's prompts, hand-made cases, the embedded suite and, where they are at hand, the
 //! reference programs' own verdicts on real outputs.
 #![expect(clippy::print_stdout, reason = "the parity tests report what they compared")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 use m3::bench::{Benchmark, DataSource, Item, Reason, Split, Tools, Verdict};
 use m3::files;
@@ -328,7 +329,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn compare<T: PartialEq + std::fmt::Debug>(&mut self, row: &Value, ours: T, theirs: T) {
+    fn compare<T: PartialEq + std::fmt::Debug>(&mut self, row: &Value, ours: &T, theirs: &T) {
         self.rows += 1;
         if ours != theirs {
             self.apart.push(format!("{}: ours {ours:?}, theirs {theirs:?}", row["id"]));
@@ -399,7 +400,7 @@ fn parity_gsm8k() {
         let ours = (is_right(&verdict), verdict.is_invalid(), extracted.clone());
         let number = (!paper["extracted"].is_null()).then(|| paper["extracted"].to_string());
         let theirs = (paper["correct"] == true, paper["invalid"] == true, number);
-        tally.compare(&row, ours, theirs);
+        tally.compare(&row, &ours, &theirs);
     }
     tally.demand("gsm8k");
 }
@@ -421,11 +422,11 @@ fn parity_math() {
             results.skipped += 1;
         } else {
             let ours = score(&row["gold"], row["output"].as_str().unwrap());
-            results.compare(&row, ours, (paper["correct"] == true, paper["invalid"] == true));
+            results.compare(&row, &ours, &(paper["correct"] == true, paper["invalid"] == true));
         }
         if let Some(pred) = row["pred"].as_str() {
             let ours = m3::bench::is_equiv(pred, row["gold"].as_str().unwrap());
-            equiv.compare(&row, ours, row["paper_is_equiv"] == true);
+            equiv.compare(&row, &ours, &(row["paper_is_equiv"] == true));
         }
     }
     results.demand("math, process_results");
@@ -434,9 +435,9 @@ fn parity_math() {
     let (mut results, mut equiv) = (Tally::default(), Tally::default());
     for row in rows(&shared, "math_pairs.jsonl") {
         let (gold, pred) = (row["gold"].as_str().unwrap(), row["pred"].as_str().unwrap());
-        equiv.compare(&row, m3::bench::is_equiv(pred, gold), row["paper_is_equiv"] == true);
+        equiv.compare(&row, &m3::bench::is_equiv(pred, gold), &(row["paper_is_equiv"] == true));
         let ours = score(&row["gold"], &format!("The answer is: {pred}")).0;
-        results.compare(&row, ours, row["paper_process_results"] == true);
+        results.compare(&row, &ours, &(row["paper_process_results"] == true));
     }
     results.demand("math pairs, process_results");
     equiv.demand("math pairs, is_equiv");
@@ -465,7 +466,7 @@ fn parity_programs(id: &str, file: &str) {
     for row in &asked {
         if let Some(raw) = row["raw_generation"].as_str() {
             let ours = benchmark.extract_program(raw).unwrap();
-            extraction.compare(row, ours.as_str(), row["output"].as_str().unwrap());
+            extraction.compare(row, &ours.as_str(), &row["output"].as_str().unwrap());
         }
     }
     let verdicts = in_parallel(8, &asked, |row| {

@@ -1,0 +1,213 @@
+//! `benchmark.toml`: everything about a benchmark that is data. Field names follow lm-evaluation-harness where it has one.
+
+use crate::bench::dataset::Split;
+use crate::bench::error::BenchError;
+use crate::ids::BenchmarkId;
+use crate::units::TokenCount;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// A benchmark's card.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The folder's name.
+    pub id: BenchmarkId,
+    /// The name that people read.
+    pub title: String,
+    /// Grows with every change that could change a score; `changes` says how.
+    pub version: u32,
+    /// One line for each version.
+    pub changes: Vec<String>,
+    /// Where the data comes from.
+    pub source: String,
+    /// The data's licence.
+    pub licence: String,
+    /// Where to read more.
+    #[serde(default)]
+    pub homepage: Option<String>,
+    /// What to cite.
+    #[serde(default)]
+    pub citation: Option<String>,
+    /// The file with the prompt template (Jinja, as lm-evaluation-harness renders it).
+    pub doc_to_text: String,
+    /// How the answer is generated.
+    pub generation_kwargs: Generation,
+    /// What is reported; one metric.
+    pub metric_list: Vec<Metric>,
+    /// The kind of scorer, and its options.
+    pub scorer: ScorerChoice,
+    /// Where the rows are.
+    pub dataset: Dataset,
+}
+
+/// How the answer is generated. Always greedy, as in the paper.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generation {
+    /// Generation ends at the first of these.
+    pub until: Vec<String>,
+    /// Tokens at most.
+    pub max_gen_toks: TokenCount,
+}
+
+/// What is reported.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// Its name: `exact_match`, `pass@1`, …
+    pub metric: String,
+    /// How the items' values become one number.
+    pub aggregation: Aggregation,
+    /// The direction of better.
+    pub higher_is_better: bool,
+}
+
+/// How the items' values become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The arithmetic mean.
+    Mean,
+}
+
+/// The kind of scorer, and its options.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "toml::Table")]
+pub struct ScorerChoice {
+    /// A name from the registry; empty where the card has none.
+    pub name: String,
+    /// Everything beside the name.
+    pub options: toml::Table,
+}
+
+impl From<toml::Table> for ScorerChoice {
+    fn from(mut options: toml::Table) -> Self {
+        let name = match options.remove("name") {
+            Some(toml::Value::String(name)) => name,
+            Some(other) => other.to_string(),
+            None => String::new(),
+        };
+        Self { name, options }
+    }
+}
+
+/// Where the rows are.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dataset {
+    /// The set's folder in the suite that comes with the project: `<embedded>/<split>.jsonl`.
+    pub embedded: String,
+    /// The field that names an item; without it the row number does, from 0.
+    #[serde(default)]
+    pub id_field: Option<String>,
+    /// Fields that some copies of the data call otherwise: `{ other = "ours" }`.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, String>,
+    /// Published files in a data folder. Of several for one split, the first that is there is read.
+    #[serde(default)]
+    pub files: Vec<DataFile>,
+}
+
+/// A published file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataFile {
+    /// The split that it holds.
+    pub split: Split,
+    /// Its name in the data folder.
+    pub name: String,
+    /// Its number of rows, where that is fixed.
+    #[serde(default)]
+    pub rows: Option<usize>,
+    /// Its SHA-256, 64 lower-case hex digits, where the bytes are fixed.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+impl Card {
+    /// Reads a card; `folder` is the name that the card must have.
+    pub fn parse(file: &str, folder: &str, text: &str) -> Result<Self, BenchError> {
+        let card: Self = toml::from_str(text)
+            .map_err(|source| BenchError::Card { file: file.to_owned(), source: Box::new(source) })?;
+        let wrong = |key, got: String, accepted: String| {
+            Err(BenchError::CardValue { file: file.to_owned(), key, got, accepted })
+        };
+        if card.id.as_str() != folder {
+            return wrong("id", format!("`{}`", card.id), format!("`{folder}`, the folder's name"));
+        }
+        if card.version == 0 || card.changes.len() != card.version as usize {
+            let got = format!("{} with {} lines of `changes`", card.version, card.changes.len());
+            return wrong(
+                "version",
+                got,
+                "1 or more, with one line of `changes` for each version".to_owned(),
+            );
+        }
+        if card.metric_list.len() != 1 {
+            let got = format!("a list of {}", card.metric_list.len());
+            return wrong("metric_list", got, "a list of one metric".to_owned());
+        }
+        if card.generation_kwargs.max_gen_toks.0 == 0 {
+            return wrong("generation_kwargs.max_gen_toks", "0".to_owned(), "1 or more".to_owned());
+        }
+        if card.generation_kwargs.until.iter().any(String::is_empty) {
+            let accepted = "a list of texts that are not empty (an empty one would end every answer at once)";
+            return wrong(
+                "generation_kwargs.until",
+                "a list with an empty text".to_owned(),
+                accepted.to_owned(),
+            );
+        }
+        for file in &card.dataset.files {
+            let plain = !file.name.is_empty() && !file.name.contains(['/', '\\']) && file.name != "..";
+            if !plain {
+                return wrong(
+                    "dataset.files.name",
+                    format!("`{}`", file.name),
+                    "a plain file name".to_owned(),
+                );
+            }
+            if let Some(sum) = &file.sha256 {
+                let hex = sum.len() == 64 && sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                if !hex {
+                    let accepted = "64 lower-case hex digits".to_owned();
+                    return wrong("dataset.files.sha256", format!("`{sum}`"), accepted);
+                }
+            }
+        }
+        Ok(card)
+    }
+
+    /// The one metric.
+    pub fn metric(&self) -> &Metric {
+        &self.metric_list[0]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    const GOOD: &str = include_str!("../../benchmarks/gsm8k/benchmark.toml");
+
+    fn refused(text: &str) -> String {
+        let e = Card::parse("x.toml", "gsm8k", text).unwrap_err();
+        e.source().map_or(String::new(), ToString::to_string) + &e.to_string()
+    }
+
+    #[test]
+    fn a_card_says_which_key_is_wrong_and_what_is_accepted() {
+        assert!(Card::parse("x.toml", "gsm8k", GOOD).is_ok());
+        let unknown = refused(&GOOD.replace("licence", "license"));
+        assert!(unknown.contains("`license`") && unknown.contains("`licence`"), "{unknown}");
+        let aggregation = refused(&GOOD.replace("\"mean\"", "\"median\""));
+        assert!(aggregation.contains("`median`") && aggregation.contains("`mean`"), "{aggregation}");
+        assert!(refused(&GOOD.replace("version = 1", "version = 2")).contains("`changes`"));
+        assert!(refused(&GOOD.replace("\"Response\"", "\"\"")).contains("until"));
+        assert!(refused(&GOOD.replace("3730d3", "XY")).contains("64 lower-case hex digits"));
+        assert!(refused(&GOOD.replace("\"gsm8k_test", "\"../gsm8k_test")).contains("a plain file name"));
+        assert!(refused(&GOOD.replace("id = \"gsm8k\"", "id = \"gsm\"")).contains("the folder's name"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Which benchmarks and which kinds of scorers there are. Adding a benchmark with a known kind of scorer is a folder
+//! under `benchmarks/` and a line here.
+
+use crate::bench::card::ScorerChoice;
+use crate::bench::error::BenchError;
+use crate::bench::score::{Exact, Gsm8k, HumanEval, Math, Mbpp, Scorer};
+use serde::de::DeserializeOwned;
+
+/// An adapter, embedded in the binary.
+pub(super) struct Adapter {
+    /// The folder under `benchmarks/`.
+    pub(super) id: &'static str,
+    /// Its `benchmark.toml`.
+    pub(super) card: &'static str,
+    /// Its prompt template: file name and text.
+    pub(super) prompt: (&'static str, &'static str),
+}
+
+macro_rules! adapters {
+    ($($id:literal: $prompt:literal),* $(,)?) => {
+        /// Every benchmark's name, in the order in which people list them.
+        pub(super) const NAMES: &[&str] = &[$($id),*];
+
+        /// Every adapter, in the same order.
+        pub(super) const ADAPTERS: &[Adapter] = &[$(Adapter {
+            id: $id,
+            card: include_str!(concat!("../../benchmarks/", $id, "/benchmark.toml")),
+            prompt: ($prompt, include_str!(concat!("../../benchmarks/", $id, "/", $prompt))),
+        }),*];
+    };
+}
+
+adapters! {
+    "gsm8k": "prompt.jinja",
+    "math": "prompt.jinja",
+    "humaneval": "prompt.jinja",
+    "mbpp": "prompt.jinja",
+    "instructions": "prompt.jinja",
+}
+
+type Make = fn(toml::Table) -> Result<Box<dyn Scorer>, toml::de::Error>;
+
+/// Every kind of scorer.
+const SCORERS: &[(&str, Make)] = &[
+    ("gsm8k", make::<Gsm8k>),
+    ("math", make::<Math>),
+    ("humaneval", make::<HumanEval>),
+    ("mbpp", make::<Mbpp>),
+    ("exact", make::<Exact>),
+];
+
+fn make<S: Scorer + DeserializeOwned + 'static>(
+    options: toml::Table,
+) -> Result<Box<dyn Scorer>, toml::de::Error> {
+    options.try_into::<S>().map(|scorer| Box::new(scorer) as Box<dyn Scorer>)
+}
+
+/// The scorer that the card of `file` chooses.
+pub(super) fn scorer(file: &str, choice: &ScorerChoice) -> Result<Box<dyn Scorer>, BenchError> {
+    let Some((_, make)) = SCORERS.iter().find(|(name, _)| *name == choice.name) else {
+        let accepted: Vec<_> = SCORERS.iter().map(|(name, _)| format!("`{name}`")).collect();
+        return Err(BenchError::CardValue {
+            file: file.to_owned(),
+            key: "scorer.name",
+            got: format!("`{}`", choice.name),
+            accepted: format!("one of {}", accepted.join(", ")),
+        });
+    };
+    make(choice.options.clone())
+        .map_err(|source| BenchError::Card { file: file.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    #[test]
+    fn an_unknown_scorer_or_option_is_named() {
+        let choice = |text: &str| ScorerChoice::from(text.parse::<toml::Table>().unwrap());
+        let e = scorer("x.toml", &choice("name = \"gsm9k\"")).unwrap_err().to_string();
+        assert!(e.contains("`gsm9k`") && e.contains("`gsm8k`"), "{e}");
+        let source = |text| scorer("x.toml", &choice(text)).unwrap_err().source().unwrap().to_string();
+        let e = source("name = \"mbpp\"\ntimeout = 3.0");
+        assert!(e.contains("`timeout`") && e.contains("`timeout_seconds`"), "{e}");
+        let e = source("name = \"mbpp\"\ntimeout_seconds = 0.0");
+        assert!(e.contains("above 0"), "{e}");
+    }
+}

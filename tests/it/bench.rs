@@ -1,0 +1,516 @@
+//! The bench room against the paper's prompts, hand-made cases, the embedded suite and, where they are at hand, the
+//! reference programs' own verdicts on real outputs.
+#![expect(clippy::print_stdout, reason = "the parity tests report what they compared")]
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
+use m3::bench::{Benchmark, DataSource, Item, Reason, Split, Tools, Verdict};
+use m3::files;
+use m3::sandbox::Sandbox;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+fn open(id: &str) -> Benchmark {
+    Benchmark::load(&id.into()).unwrap()
+}
+
+fn item(fields: Value) -> Item {
+    let Value::Object(fields) = fields else { panic!("a row is an object") };
+    Item { id: "0".into(), fields }
+}
+
+fn rooted(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn embedded() -> DataSource {
+    DataSource::Embedded(rooted("datasets/tiny"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+fn sandbox(parallel: usize) -> Box<dyn Sandbox> {
+    let search = std::env::var("PATH").unwrap_or_default().split(':').map(PathBuf::from).collect();
+    let mut settings = m3::sandbox::Settings::new(env!("CARGO_BIN_EXE_m3").into(), search);
+    settings.parallel = parallel;
+    m3::sandbox::open(&settings).unwrap()
+}
+
+/// Every row's result, worked out on `threads` threads.
+fn in_parallel<T: Sync, R: Send>(threads: usize, rows: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::with_capacity(rows.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(row) = rows.get(at) else { break };
+                    let result = work(row);
+                    results.lock().unwrap().push((at, result));
+                }
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap();
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn is_right(verdict: &Verdict) -> bool {
+    verdict.value() == Some(1.0)
+}
+
+#[test]
+fn every_adapter_opens_and_is_itself() {
+    let opened: Vec<_> = Benchmark::known().iter().map(|id| open(id)).collect();
+    let digests: HashSet<_> = opened.iter().map(Benchmark::digest).collect();
+    assert_eq!(digests.len(), opened.len());
+    let programs: Vec<_> =
+        opened.iter().filter(|b| b.needs_programs()).map(|b| b.card.id.to_string()).collect();
+    assert_eq!(programs, ["humaneval", "mbpp"]);
+    let error = Benchmark::load(&"gsm9k".into()).unwrap_err().to_string();
+    assert!(
+        error.contains("`gsm9k`") && error.contains("gsm8k, math, humaneval, mbpp, instructions"),
+        "{error}"
+    );
+}
+
+/// The texts of MixupModelMerge, `utils/evaluate_llms_utils.py` and `inference_llms_instruct_math_code.py`.
+#[test]
+fn prompts_are_the_papers() {
+    const TASK: &str = "Below is an instruction that describes a task. \
+                        Write a response that appropriately completes the request.\n\n";
+    let math = |question: &str| {
+        format!("{TASK}### Instruction:\n{question}\n\n### Response: Let's think step by step.")
+    };
+    let code = |problem: &str| {
+        format!(
+            "{TASK}\n### Instruction:\nCreate a Python script for this problem:\n{problem}\n\n### Response:"
+        )
+    };
+    let stops = ["Instruction:", "Instruction", "Response:", "Response"];
+    let asks = |id: &str, row: Value, prompt: String, stop: &[&str], max_tokens: usize| {
+        let request = open(id).request(&item(row)).unwrap();
+        assert_eq!(request.prompt, prompt, "{id}");
+        assert_eq!(request.stop, stop, "{id}");
+        assert_eq!(request.max_tokens.0, max_tokens, "{id}");
+    };
+    let odd = "What's <5> & {{ 6 }}? é\n\n";
+    asks("gsm8k", json!({"question": odd, "answer": "#### 1"}), math(odd), &stops, 1024);
+    asks("math", json!({"problem": odd, "solution": ""}), math(odd), &stops, 2048);
+    asks("humaneval", json!({"prompt": "def f():\n      x\n"}), code("def f():\n\t  x\n"), &[], 2048);
+    let row = json!({"task_id": 11, "text": "Do    it.", "test_list": ["assert f(1)", "assert    f(2)"]});
+    asks("mbpp", row, code("\nDo\tit.\nTest examples:\nassert f(1)\nassert\tf(2)"), &[], 2048);
+    let row = json!({"task_id": 493, "text": "Hexagons.", "test_list": ["assert calculate_polygons()"]});
+    let short = "\nHexagons.\nTest examples:\ncalculate_polygons(startx, starty, endx, endy, radius)";
+    asks("mbpp", row, code(short), &[], 2048);
+    let chat = "A chat between a curious user and an artificial intelligence assistant. The assistant gives \
+                helpful, detailed, and polite answers to the user's questions. USER: Hi! ASSISTANT:";
+    asks("instructions", json!({"instruction": "Hi!", "output": "x"}), chat.to_owned(), &[], 64);
+}
+
+#[test]
+fn data_that_is_not_the_published_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = DataSource::Folder(dir.path().to_owned());
+    let refused = |id: &str, data: &DataSource, split| open(id).items(data, split).unwrap_err().to_string();
+
+    let missing = refused("gsm8k", &folder, Split::Test);
+    assert!(
+        missing.contains("gsm8k_test.jsonl") && missing.contains("openai/grade-school-math"),
+        "{missing}"
+    );
+    let no_split = refused("gsm8k", &folder, Split::Validation);
+    assert!(no_split.contains("validation") && no_split.contains("train, test"), "{no_split}");
+    files::write(&dir.path().join("gsm8k_test.jsonl"), b"{}").unwrap();
+    let changed = refused("gsm8k", &folder, Split::Test);
+    assert!(changed.contains("3730d312") && changed.contains("SHA-256"), "{changed}");
+    // The paper's own name and field names for MATH; no checksum is known for it.
+    files::write(&dir.path().join("MATH_test.jsonl"), b"{\"instruction\": \"q\", \"output\": \"a\"}\n")
+        .unwrap();
+    let items = open("math").items(&folder, Split::Test).unwrap();
+    assert_eq!((items[0].text("problem"), items[0].text("solution")), (Some("q"), Some("a")));
+
+    let suite = DataSource::Embedded(dir.path().to_owned());
+    let rows = |set: &str, text: &str| {
+        files::create_folder(&dir.path().join(set)).unwrap();
+        files::write(&dir.path().join(set).join("test.jsonl"), text.as_bytes()).unwrap();
+    };
+    rows(
+        "gsm8k",
+        "{\"question\": \"q\", \"answer\": \"#### 5\"}\n\n{\"question\": \"q\", \"answer\": \"5\"}\n",
+    );
+    let gold = refused("gsm8k", &suite, Split::Test);
+    assert!(gold.contains("line 3: `answer` must be") && gold.contains("#### "), "{gold}");
+    rows("gsm8k", "{\"question\": \"q\", \"answer\": \"#### 5\"}\n[1]\n");
+    assert!(refused("gsm8k", &suite, Split::Test).contains("line 2, is not a JSON object"));
+    let row = r#"{"task_id": 1, "text": "t", "test_list": ["assert f()"]}"#;
+    rows("mbpp", &format!("{row}\n{row}\n"));
+    assert!(refused("mbpp", &suite, Split::Test).contains("lines 1 and 2 are both item 1"));
+    rows("mbpp", r#"{"task_id": 1, "text": "t", "test_list": []}"#);
+    assert!(refused("mbpp", &suite, Split::Test).contains("`test_list` must be"));
+    assert!(refused("math", &suite, Split::Train).contains("math/train.jsonl"));
+}
+
+/// `benchmarks/<id>/cases.json`: answers with the reasons of their verdicts.
+#[test]
+fn hand_made_cases_are_scored_as_written() {
+    let sandbox = sandbox(2);
+    let tools = Tools { sandbox: Some(&*sandbox) };
+    for id in Benchmark::known() {
+        let benchmark = open(id);
+        let path = rooted(&format!("benchmarks/{id}/cases.json"));
+        let file: Value = serde_json::from_str(&files::read_text(&path).unwrap()).unwrap();
+        let cases = file["cases"].as_array().unwrap();
+        assert!(cases.len() >= 8, "{id} has {} cases", cases.len());
+        for case in cases {
+            let name = case["name"].as_str().unwrap();
+            let row = case.get("item").unwrap_or(&file["item"]);
+            let answer = match &case["answer"] {
+                Value::String(text) => text.clone(),
+                long => {
+                    let part = |key: &str| long[key].as_str().unwrap_or_default();
+                    let times = long["times"].as_u64().unwrap() as usize;
+                    part("before").to_owned() + &part("repeat").repeat(times) + part("after")
+                }
+            };
+            let verdict = benchmark.score(&item(row.clone()), &answer, &tools);
+            let Verdict::Scored { value, extracted, reason } = &verdict else {
+                panic!("{id}, {name}: {verdict:?}")
+            };
+            let reason = serde_json::to_value(reason).unwrap();
+            assert_eq!(reason["is"], case["is"], "{id}, {name}: {verdict:?}");
+            assert_eq!(*value, f64::from(u8::from(case["is"] == "correct")), "{id}, {name}");
+            if let Some(expected) = case.get("extracted") {
+                assert_eq!(json!(extracted), *expected, "{id}, {name}");
+            }
+        }
+    }
+}
+
+/// Answers of 10 MB made to be slow: nested, unclosed, and full of what extraction looks for.
+#[test]
+fn hostile_answers_are_scored_in_linear_time() {
+    let rows = [
+        ("gsm8k", json!({"question": "", "answer": "#### 5"})),
+        ("math", json!({"problem": "", "solution": "\\boxed{5}"})),
+        ("humaneval", json!({"prompt": "", "test": "", "entry_point": "f"})),
+        ("mbpp", json!({"text": "", "task_id": 1, "test_list": [""]})),
+        ("instructions", json!({"instruction": "", "output": "5"})),
+    ];
+    let parts = [
+        "9",
+        "The answer is: ",
+        "{",
+        "\\boxed{",
+        "```python\n",
+        "\\frac",
+        "\\frac1",
+        "\\sqrt{",
+        "\\text{ ",
+        "/",
+        "1/",
+        "=",
+        "\0",
+        "\t",
+        "\u{661}",
+        " .",
+        "The solution is:",
+        "\n\nThe answer is:",
+        "### Response:",
+        "\u{10ffff}",
+        ".\n",
+    ];
+    for (id, row) in rows {
+        let (benchmark, item) = (open(id), item(row));
+        for part in parts {
+            let start = Instant::now();
+            let answer = "The answer is: ".to_owned() + &part.repeat(10_000_000 / part.len());
+            let verdict = benchmark.score(&item, &answer, &Tools::default());
+            let kept = serde_json::to_string(&verdict).unwrap().len();
+            assert!(kept < 200_000, "{id}, {part:?}: a verdict of {kept} bytes");
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(20), "{id}, {part:?} took {took:?}");
+        }
+    }
+}
+
+const EMBEDDED: [&str; 5] = ["gsm8k", "math", "humaneval", "mbpp", "instructions"];
+
+#[test]
+fn embedded_splits_share_no_question() {
+    for id in EMBEDDED {
+        let benchmark = open(id);
+        let mut keys: HashMap<String, Split> = HashMap::new();
+        let mut prompts: HashMap<String, Split> = HashMap::new();
+        for split in Split::ALL {
+            let items = benchmark.items(&embedded(), split).unwrap();
+            assert!(items.len() >= 100, "{id} has {} {split} rows", items.len());
+            for item in items {
+                let key = item.text("key").unwrap().to_owned();
+                let prompt = benchmark.request(&item).unwrap().prompt;
+                for (seen, text) in [(&mut keys, key), (&mut prompts, prompt)] {
+                    let first = *seen.entry(text).or_insert(split);
+                    assert_eq!(first, split, "{id}, item {}: in {first} and in {split}", item.id);
+                }
+            }
+        }
+    }
+}
+
+/// What a model would answer that knows the right answer.
+fn right_answer(id: &str, item: &Item) -> String {
+    let text = |key: &str| item.text(key).unwrap();
+    match id {
+        "gsm8k" => format!("The answer is: {}", text("answer").split("#### ").nth(1).unwrap()),
+        "math" => {
+            let solution = text("solution");
+            let boxed = &solution[solution.rfind("\\boxed{").unwrap() + "\\boxed{".len()..];
+            format!("The answer is: {}", &boxed[..boxed.rfind('}').unwrap()])
+        }
+        "instructions" => text("output").to_owned(),
+        "humaneval" => format!("```python\n{}{}\n```", text("prompt"), text("canonical_solution")),
+        "mbpp" => format!("```python\n{}\n```", text("code")),
+        _ => panic!("{id}"),
+    }
+}
+
+#[test]
+fn embedded_right_answers_are_right() {
+    let sandbox = sandbox(4);
+    let tools = Tools { sandbox: Some(&*sandbox) };
+    for id in EMBEDDED {
+        let benchmark = open(id);
+        for split in Split::ALL {
+            let mut items = benchmark.items(&embedded(), split).unwrap();
+            if benchmark.needs_programs() && split == Split::Train {
+                // A sample is enough where each costs a process.
+                items = items.into_iter().step_by(20).collect();
+            }
+            let verdicts =
+                in_parallel(4, &items, |item| benchmark.score(item, &right_answer(id, item), &tools));
+            for (item, verdict) in items.iter().zip(verdicts) {
+                assert!(is_right(&verdict), "{id}, {split}, item {}: {verdict:?}", item.id);
+            }
+        }
+    }
+}
+
+// ── Parity: the reference programs' verdicts on real outputs ───────────────────────────────────────────────────────
+
+/// The folder with reference data, if the person who runs the tests has it: `M3_SHARED`.
+fn shared() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+    let folder = std::env::var("M3_SHARED").ok().map(PathBuf::from);
+    if folder.is_none() {
+        println!("not asked for: M3_SHARED is not set");
+    }
+    folder
+}
+
+fn rows(folder: &Path, name: &str) -> Vec<Value> {
+    let text = files::read_text(&folder.join("parity/visible").join(name)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn real(folder: &Path) -> DataSource {
+    DataSource::Folder(folder.join("datasets"))
+}
+
+/// Counts agreements and keeps disagreements.
+#[derive(Default)]
+struct Tally {
+    rows: usize,
+    skipped: usize,
+    apart: Vec<String>,
+}
+
+impl Tally {
+    fn compare<T: PartialEq + std::fmt::Debug>(&mut self, row: &Value, ours: &T, theirs: &T) {
+        self.rows += 1;
+        if ours != theirs {
+            self.apart.push(format!("{}: ours {ours:?}, theirs {theirs:?}", row["id"]));
+        }
+    }
+
+    fn report(&self, what: &str) {
+        let agree = self.rows - self.apart.len();
+        println!("{what}: {} rows, {agree} agree, {} left out", self.rows, self.skipped);
+        for line in &self.apart {
+            println!("  {line}");
+        }
+    }
+
+    fn demand(self, what: &str) {
+        self.report(what);
+        assert!(self.rows > 0 && self.apart.is_empty(), "{what}: {} disagree", self.apart.len());
+    }
+}
+
+#[test]
+fn parity_with_published_data() {
+    let Some(shared) = shared() else { return };
+    let data = real(&shared);
+    let counts = [("gsm8k", 1319), ("math", 5000), ("humaneval", 164), ("mbpp", 500)];
+    for (id, rows) in counts {
+        assert_eq!(open(id).items(&data, Split::Test).unwrap().len(), rows, "{id}");
+    }
+    let math = open("math");
+    let verdicts: Vec<_> = math
+        .items(&data, Split::Test)
+        .unwrap()
+        .iter()
+        .map(|item| is_right(&math.score(item, &right_answer_of_math(item), &Tools::default())))
+        .collect();
+    println!("math: {} of 5000 gold answers are right", verdicts.iter().filter(|right| **right).count());
+}
+
+/// As [`right_answer`], for boxes that are not last in their line.
+fn right_answer_of_math(item: &Item) -> String {
+    let solution = item.text("solution").unwrap();
+    let at = solution.rfind("\\boxed").unwrap() + "\\boxed".len();
+    let mut open = 0;
+    let end = solution[at..]
+        .bytes()
+        .position(|b| {
+            open += i32::from(b == b'{') - i32::from(b == b'}');
+            b == b'}' && open == 0
+        })
+        .unwrap_or(0);
+    format!("The answer is: {}", solution[at..at + end].trim_start_matches('{'))
+}
+
+#[test]
+fn parity_gsm8k() {
+    let Some(shared) = shared() else { return };
+    let benchmark = open("gsm8k");
+    let mut tally = Tally::default();
+    for row in rows(&shared, "gsm8k.jsonl") {
+        let paper = &row["paper"];
+        if paper.get("raises").is_some() {
+            tally.skipped += 1;
+            continue;
+        }
+        let item = item(json!({"question": "", "answer": format!("#### {}", row["gold"])}));
+        let verdict = benchmark.score(&item, row["output"].as_str().unwrap(), &Tools::default());
+        let Verdict::Scored { extracted, .. } = &verdict else { panic!("{verdict:?}") };
+        let ours = (is_right(&verdict), verdict.is_invalid(), extracted.clone());
+        let number = (!paper["extracted"].is_null()).then(|| paper["extracted"].to_string());
+        let theirs = (paper["correct"] == true, paper["invalid"] == true, number);
+        tally.compare(&row, &ours, &theirs);
+    }
+    tally.demand("gsm8k");
+}
+
+#[test]
+fn parity_math() {
+    let Some(shared) = shared() else { return };
+    let benchmark = open("math");
+    let (mut results, mut equiv) = (Tally::default(), Tally::default());
+    let score = |gold: &Value, output: &str| {
+        let item = item(json!({"problem": "", "solution": format!("\\boxed{{{}}}", gold.as_str().unwrap())}));
+        let verdict = benchmark.score(&item, output, &Tools::default());
+        (is_right(&verdict), verdict.is_invalid())
+    };
+    let raises = |value: &Value| value.is_string() || value.get("raises").is_some();
+    for row in rows(&shared, "math.jsonl") {
+        let paper = &row["paper"];
+        if raises(paper) || raises(&paper["correct"]) {
+            results.skipped += 1;
+        } else {
+            let ours = score(&row["gold"], row["output"].as_str().unwrap());
+            results.compare(&row, &ours, &(paper["correct"] == true, paper["invalid"] == true));
+        }
+        if let Some(pred) = row["pred"].as_str() {
+            let ours = m3::bench::is_equiv(pred, row["gold"].as_str().unwrap());
+            equiv.compare(&row, &ours, &(row["paper_is_equiv"] == true));
+        }
+    }
+    results.demand("math, process_results");
+    equiv.demand("math, is_equiv");
+
+    let (mut results, mut equiv) = (Tally::default(), Tally::default());
+    for row in rows(&shared, "math_pairs.jsonl") {
+        let (gold, pred) = (row["gold"].as_str().unwrap(), row["pred"].as_str().unwrap());
+        equiv.compare(&row, &m3::bench::is_equiv(pred, gold), &(row["paper_is_equiv"] == true));
+        let ours = score(&row["gold"], &format!("The answer is: {pred}")).0;
+        results.compare(&row, &ours, &(row["paper_process_results"] == true));
+    }
+    results.demand("math pairs, process_results");
+    equiv.demand("math pairs, is_equiv");
+}
+
+/// Programs that the reference passes or fails and we do not, on purpose: the part of the row's id, and why.
+const STRICTER: [(&str, &str); 0] = [];
+
+fn parity_programs(id: &str, file: &str) {
+    let Some(shared) = shared() else { return };
+    let benchmark = open(id);
+    let sandbox = sandbox(8);
+    let tools = Tools { sandbox: Some(&*sandbox) };
+    let mut items: HashMap<String, Item> = HashMap::new();
+    // The rows of MBPP go beyond the test split.
+    let name = if id == "mbpp" { "mbpp_full.jsonl" } else { "HumanEval.jsonl" };
+    for line in files::read_text(&shared.join("datasets").join(name)).unwrap().lines() {
+        let fields: Map<String, Value> = serde_json::from_str(line).unwrap();
+        items.insert(fields["task_id"].to_string(), Item { id: "0".into(), fields });
+    }
+    let (asked, left_out): (Vec<_>, Vec<_>) = rows(&shared, file).into_iter().partition(|row| {
+        row["stable"] == true && row["third_party_imports"].as_array().is_none_or(Vec::is_empty)
+    });
+
+    let mut extraction = Tally::default();
+    for row in &asked {
+        if let Some(raw) = row["raw_generation"].as_str() {
+            let ours = benchmark.extract_program(raw).unwrap();
+            extraction.compare(row, &ours.as_str(), &row["output"].as_str().unwrap());
+        }
+    }
+    let verdicts = in_parallel(8, &asked, |row| {
+        let item = &items[&row["task_id"].to_string()];
+        benchmark.score_program(item, row["output"].as_str().unwrap(), &tools).unwrap()
+    });
+    let mut tally = Tally { skipped: left_out.len(), ..Tally::default() };
+    let mut stricter: BTreeMap<&str, usize> = BTreeMap::new();
+    for (row, verdict) in asked.iter().zip(&verdicts) {
+        let theirs = row["passed"] == true;
+        assert!(!verdict.is_unscored(), "{}: {verdict:?}", row["id"]);
+        let known = STRICTER.iter().find(|(part, _)| row["id"].as_str().unwrap().contains(part));
+        match known {
+            Some((_, why)) if theirs && !is_right(verdict) => {
+                *stricter.entry(why).or_default() += 1;
+                tally.skipped += 1;
+            }
+            _ => {
+                let Verdict::Scored { reason, .. } = verdict else { unreachable!() };
+                tally.rows += 1;
+                if is_right(verdict) != theirs {
+                    tally.apart.push(format!("{}: ours {reason:?}, theirs {}", row["id"], row["result"]));
+                }
+            }
+        }
+    }
+    for (why, count) in stricter {
+        println!("{id}, stricter on purpose, {count} rows: {why}");
+    }
+    extraction.report(&format!("{id}, post-processing"));
+    tally.demand(id);
+    let timed_out = verdicts
+        .iter()
+        .filter(|v| matches!(v, Verdict::Scored { reason: Reason::ProgramTimedOut, .. }))
+        .count();
+    println!("{id}: {timed_out} timed out");
+}
+
+#[test]
+fn parity_humaneval() {
+    parity_programs("humaneval", "code_humaneval.jsonl");
+}
+
+#[test]
+fn parity_mbpp() {
+    parity_programs("mbpp", "code_mbpp.jsonl");
+}

@@ -34,6 +34,11 @@ pub enum Reason {
     Wrong,
     /// Invalid: nothing could be extracted.
     NoAnswer,
+    /// Invalid: the model could not answer, for the prompt is longer than its context or its logits became NaN.
+    Refused {
+        /// The engine's own words.
+        reason: String,
+    },
     /// Invalid: the paper's program would have stopped with an exception here, and its whole run with it.
     ReferenceRaises {
         /// The exception.
@@ -82,6 +87,11 @@ impl Verdict {
         if right { Self::correct(extracted) } else { Self::wrong(extracted) }
     }
 
+    /// The model could not answer at all.
+    pub fn refused(reason: &str) -> Self {
+        Self::scored(0.0, None, Reason::Refused { reason: reason.to_owned() })
+    }
+
     /// Nothing could be extracted.
     pub fn no_answer() -> Self {
         Self::scored(0.0, None, Reason::NoAnswer)
@@ -102,7 +112,7 @@ impl Verdict {
 
     /// Whether it was scored, and nothing could be extracted.
     pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Scored { reason: Reason::NoAnswer | Reason::ReferenceRaises { .. }, .. })
+        matches!(self, Self::Scored { reason: Reason::NoAnswer | Reason::Refused { .. } | Reason::ReferenceRaises { .. }, .. })
     }
 
     /// Whether nobody could tell.

@@ -3,7 +3,7 @@
 use super::args::Merge;
 use super::failure::Failure;
 use super::output::Output;
-use crate::checkpoint::{CheckpointError, TensorSource};
+use crate::checkpoint::CheckpointError;
 use crate::experiment::{ExperimentError, Model};
 use crate::files;
 use std::process::ExitCode;

@@ -72,7 +72,7 @@ impl Settings {
     ) -> Result<LabSettings, Failure> {
         let policy = match (running.sandbox, running.i_accept_arbitrary_code_execution) {
             (SandboxName::Namespaces, _) => sandbox::Policy::Namespaces,
-            (SandboxName::None, true) => sandbox::Policy::None,
+            (SandboxName::None, true) => sandbox::Policy::None { accepted_arbitrary_code_execution: () },
             (SandboxName::None, false) => {
                 return Err(Failure::request(
                     "--sandbox none runs programs that a model wrote with your rights; if you mean it, add \

@@ -77,7 +77,7 @@ pub fn evaluate(
     let manifest = RunManifest::new(
         subject.about.clone(),
         subject.weights,
-        job.benchmark.id().clone(),
+        job.benchmark.card.id.clone(),
         subject.numerics.clone(),
         job.confinement.clone(),
     );
@@ -85,7 +85,7 @@ pub fn evaluate(
     let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
     let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
     if !open.is_empty() {
-        let work = format!("{} · {}", job.benchmark.id(), run);
+        let work = format!("{} · {}", job.benchmark.card.id, run);
         let done = tasks.len() - open.len();
         watch.observe(&Event::Started {
             work: &work,
@@ -115,7 +115,7 @@ fn finish(job: &Job<'_>, run: RunId, tasks: &[Task<'_>], ledger: &Ledger) -> Res
         .collect::<Option<_>>()
         .ok_or(EvaluateError::Stopped)?;
     let summary = Summary::of(&verdicts);
-    Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, verdicts, summary })
+    Ok(Evaluation { benchmark: job.benchmark.card.id.clone(), run, verdicts, summary })
 }
 
 /// The production line: the engine on this thread, scorers on others, one ledger.
@@ -132,9 +132,11 @@ impl Line<'_> {
     fn run(&self, subject: &mut Subject<'_>, requests: &[Request], open: &[usize]) -> Result<(), EvaluateError> {
         let (answered, unanswered): (Vec<usize>, Vec<usize>) =
             open.iter().partition(|&&i| lock(&self.ledger).answer(&self.tasks[i].answer).is_some());
+        let (send, receive) = mpsc::channel::<usize>();
+        let receive = Mutex::new(receive);
         std::thread::scope(|scope| {
-            let (send, receive) = mpsc::channel::<usize>();
-            let receive = Mutex::new(receive);
+            // Dropped at the end of this block, which lets the scorers go home.
+            let send = send;
             // Only programs take real time to score; they run in processes of their own.
             let scorers = if self.job.benchmark.needs_programs() {
                 std::thread::available_parallelism().map_or(2, usize::from)
@@ -154,7 +156,7 @@ impl Line<'_> {
                 });
             }
             for i in answered {
-                // The scorers live until `send` is dropped.
+                // The receiver outlives this block.
                 let _ = send.send(i);
             }
             if !unanswered.is_empty() {

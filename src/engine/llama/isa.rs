@@ -58,3 +58,14 @@ impl Isa {
         self.0
     }
 }
+
+/// The name of the vector instructions that the engine uses on this machine.
+pub fn kernel_name() -> &'static str {
+    match Isa::detect().kind() {
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512 => "AVX-512",
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2 => "AVX2 and FMA",
+        Kind::Portable => "portable (slow)",
+    }
+}

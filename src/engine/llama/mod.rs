@@ -18,6 +18,7 @@ mod simd;
 pub(crate) use attention::Attention;
 pub(crate) use isa::Isa;
 pub(crate) use linear::Linear;
+pub use isa::kernel_name;
 pub use linear::matmul_gflops;
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};

@@ -36,7 +36,7 @@ mod transcript;
 mod fixture;
 
 pub use error::EngineError;
-pub use llama::matmul_gflops;
+pub use llama::{kernel_name, matmul_gflops};
 pub use reference::ReferenceEngine;
 pub use serve::Engine;
 pub use settings::{EngineSettings, Threads};

@@ -26,6 +26,9 @@ pub struct ReferenceEngine {
 }
 
 impl ReferenceEngine {
+    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    pub const NUMERICS: &'static str = "candle-0.11.1-llama-cpu-f32/1";
+
     /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`. The settings do not apply: there
     /// is no batch, and candle chooses its threads itself.
     ///
@@ -140,6 +143,6 @@ impl Complete for ReferenceEngine {
     }
 
     fn numerics(&self) -> String {
-        "candle-0.11.1-llama-cpu-f32/1".to_owned()
+        Self::NUMERICS.to_owned()
     }
 }

@@ -26,6 +26,9 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    pub const NUMERICS: &'static str = "m3-cpu-f32/1";
+
     /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`.
     ///
     /// Fails before reading any weight if a tensor of the config is missing or has another shape
@@ -108,6 +111,6 @@ impl Complete for Engine {
     }
 
     fn numerics(&self) -> String {
-        "m3-cpu-f32/1".to_owned()
+        Self::NUMERICS.to_owned()
     }
 }

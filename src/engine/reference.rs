@@ -26,8 +26,8 @@ pub struct ReferenceEngine {
 }
 
 impl ReferenceEngine {
-    /// What [`Complete::numerics`] says.
-    pub const NUMERICS: &str = "candle-0.11.1-llama-cpu-f32/1";
+    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    pub const NUMERICS: &'static str = "candle-0.11.1-llama-cpu-f32/1";
 
     /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`. The settings do not apply: there
     /// is no batch, and candle chooses its threads itself.

@@ -25,7 +25,9 @@ fn greedy(logits: &[f32]) -> Result<u32, NotANumber> {
             *number &= !logit.is_nan();
         }
     };
-    whole.iter().for_each(|chunk| look(chunk));
+    for chunk in whole {
+        look(chunk);
+    }
     look(rest);
     if numbers.contains(&false) {
         return Err(NotANumber);

@@ -358,7 +358,7 @@ mod tests {
         let mut weights = Memory::model(&companions.config, 7);
         weights.set("model.embed_tokens.weight", (2 + usize::from(b'q')) * 96 + 5, f32::NAN);
         engine.exchange(&weights).unwrap();
-        let mut got = vec![None, None];
+        let mut got = [None, None];
         engine
             .complete(&[ask("aqa"), ask("hello")], &mut |number, answer| {
                 got[number] = Some(answer);

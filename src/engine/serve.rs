@@ -26,8 +26,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// What [`Complete::numerics`] says: its number grows whenever an answer could change.
-    pub const NUMERICS: &str = "m3-cpu-f32/1";
+    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    pub const NUMERICS: &'static str = "m3-cpu-f32/1";
 
     /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`.
     ///

@@ -110,11 +110,11 @@ impl Attention {
         let AttentionRoom { qkv, answers, parts } = room;
         qkv.resize(rows * width, 0.0);
         answers.resize(rows * answer, 0.0);
-        let x = Rows { data: normed, stride: self.hidden, rows };
+        let x = Rows { data: normed, stride: self.hidden, count: rows };
         self.qkv.apply(isa, team, x, qkv, Store::Replace);
         self.remember(layer, rope, pieces, qkv);
         self.look_back(isa, team, layer, rope, pieces, qkv, answers, parts);
-        let x = Rows { data: answers, stride: answer, rows };
+        let x = Rows { data: answers, stride: answer, count: rows };
         self.output.apply(isa, team, x, residual, Store::Add);
     }
 
@@ -182,9 +182,9 @@ impl Attention {
             }
         };
         if shares.len() == 1 {
-            shares.into_iter().for_each(work)
+            shares.into_iter().for_each(work);
         } else {
-            shares.into_par_iter().for_each(work)
+            shares.into_par_iter().for_each(work);
         }
     }
 
@@ -221,7 +221,7 @@ impl Attention {
             }
             let keys =
                 Panels { lanes: kv.keys(layer, kv_head), stride: dim, count: stride / LANES, depth: dim };
-            let x = Rows { data: queries, stride: dim, rows };
+            let x = Rows { data: queries, stride: dim, count: rows };
             simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
             for ((row, scores), sum) in scores.chunks_exact_mut(stride).enumerate().zip(&mut *sums) {
                 let (seen, hidden) = scores.split_at_mut(block.position + row / group + 1);
@@ -234,7 +234,7 @@ impl Attention {
                 count: mixed_width / LANES,
                 depth: seen_by_last,
             };
-            let x = Rows { data: scores, stride, rows };
+            let x = Rows { data: scores, stride, count: rows };
             simd::multiply(isa, Team::Alone, x, values, mixed, mixed_width, Store::Replace);
             for ((row, mixed), sum) in mixed.chunks_exact(mixed_width).enumerate().zip(&*sums) {
                 let (token, head) = (row / group, kv_head * group + row % group);

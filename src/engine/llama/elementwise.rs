@@ -15,7 +15,7 @@ macro_rules! vectorised {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) $(-> $ret:ty)? $body:block) => {
         $(#[$doc])*
         pub(crate) fn $name(isa: Isa, $($arg: $type),*) $(-> $ret)? {
-            #[expect(clippy::inline_always, reason = "the body must be compiled inside its instruction set")]
+            // Always inlined, so that it is compiled inside its instruction set.
             #[inline(always)]
             fn body($($arg: $type),*) $(-> $ret)? $body
             #[cfg(target_arch = "x86_64")]
@@ -52,8 +52,8 @@ fn tree(mut lanes: [f32; LANES]) -> f32 {
 
 /// e^x to about 2 ulp: x = n·ln 2 + r with |r| ≤ ½·ln 2, a polynomial for e^r (Cephes `expf`), times 2ⁿ.
 ///
-/// Below −87 it answers e^−87 (1.6e-38), above 88 it answers e^88; NaN stays NaN.
-#[expect(clippy::inline_always, reason = "must be compiled inside its caller's instruction set")]
+/// Below −87 it answers e^−87 (1.6e-38), above 88 it answers e^88; NaN stays NaN. Always inlined, so that it is compiled
+/// inside its caller's instruction set.
 #[expect(clippy::excessive_precision, reason = "the constants are written as their source has them")]
 #[inline(always)]
 fn exp(x: f32) -> f32 {

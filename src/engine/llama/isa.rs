@@ -59,13 +59,13 @@ impl Isa {
     }
 }
 
-/// The name of the vector instructions that the engine uses on this machine.
+/// The instruction set that the matrix products of this process use. All give the same bits.
 pub fn kernel_name() -> &'static str {
     match Isa::detect().kind() {
         #[cfg(target_arch = "x86_64")]
         Kind::Avx512 => "AVX-512",
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx2 => "AVX2 and FMA",
-        Kind::Portable => "portable (slow)",
+        Kind::Avx2 => "AVX2 with FMA",
+        Kind::Portable => "portable",
     }
 }

@@ -94,7 +94,7 @@ pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, time: Duration)
     let mut y = vec![0.0; rows * linear.width()];
     let isa = Isa::detect();
     let mut once = || {
-        let x = Rows { data: &x, stride: inputs, rows };
+        let x = Rows { data: &x, stride: inputs, count: rows };
         linear.apply(isa, Team::Pool, x, &mut y, Store::Replace);
     };
     once();
@@ -126,7 +126,7 @@ mod tests {
         }
         let mut y = vec![f32::NAN; 64];
         let x = numbers(3, 10);
-        let rows = Rows { data: &x, stride: 10, rows: 1 };
+        let rows = Rows { data: &x, stride: 10, count: 1 };
         linear.apply(Isa::detect(), Team::Alone, rows, &mut y, Store::Replace);
         for (got, weights) in y.iter().zip(all.chunks(10)) {
             let want = x.iter().zip(weights).fold(0.0f32, |sum, (x, w)| x.mul_add(*w, sum));

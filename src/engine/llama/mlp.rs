@@ -53,13 +53,13 @@ impl Mlp {
         let width = self.gate_up.width();
         wide.resize(rows * width, 0.0);
         narrow.resize(rows * intermediate, 0.0);
-        let x = Rows { data: normed, stride: hidden, rows };
+        let x = Rows { data: normed, stride: hidden, count: rows };
         self.gate_up.apply(isa, team, x, wide, Store::Replace);
         for (both, out) in wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)) {
             let (gate, rest) = both.split_at(intermediate);
             elementwise::silu_times(isa, gate, &rest[..intermediate], out);
         }
-        let x = Rows { data: narrow, stride: intermediate, rows };
+        let x = Rows { data: narrow, stride: intermediate, count: rows };
         self.down.apply(isa, team, x, residual, Store::Add);
     }
 }

@@ -17,6 +17,7 @@ mod simd;
 
 pub(crate) use attention::Attention;
 pub(crate) use isa::Isa;
+pub use isa::kernel_name;
 pub(crate) use linear::Linear;
 pub use isa::kernel_name;
 pub use linear::matmul_gflops;

@@ -110,7 +110,7 @@ impl Llama {
         let width = self.head.width();
         logits.resize(wanted * width, 0.0);
         self.norm.apply(isa, &residual[..wanted * stream], stream, normed);
-        let x = Rows { data: &normed[..wanted * hidden], stride: hidden, rows: wanted };
+        let x = Rows { data: &normed[..wanted * hidden], stride: hidden, count: wanted };
         self.head.apply(isa, team, x, logits, Store::Replace);
     }
 

@@ -37,7 +37,7 @@ pub(crate) struct Rows<'a> {
     /// Distance between the beginnings of two rows.
     pub(crate) stride: usize,
     /// Number of rows.
-    pub(crate) rows: usize,
+    pub(crate) count: usize,
 }
 
 /// Right-hand side `[depth, 16 · count]`, panels `stride` apart.
@@ -91,16 +91,16 @@ pub(crate) fn multiply(
     y_stride: usize,
     store: Store,
 ) {
-    if x.rows == 0 || w.count == 0 {
+    if x.count == 0 || w.count == 0 {
         return;
     }
-    assert!(x.stride >= w.depth && (x.rows - 1) * x.stride + w.depth <= x.data.len(), "rows outside x");
+    assert!(x.stride >= w.depth && (x.count - 1) * x.stride + w.depth <= x.data.len(), "rows outside x");
     assert!(w.stride >= w.depth && (w.count - 1) * w.stride + w.depth <= w.lanes.len(), "panels outside w");
     let width = w.count * LANES;
-    assert!(y_stride >= width && (x.rows - 1) * y_stride + width <= y.len(), "rows outside y");
+    assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
     let out = Out { start: y.as_mut_ptr(), stride: y_stride };
     let parts = match team {
-        Team::Pool if x.rows * w.depth * width >= WORTH_SHARING => {
+        Team::Pool if x.count * w.depth * width >= WORTH_SHARING => {
             (rayon::current_num_threads() * PARTS_PER_THREAD).min(w.count)
         }
         _ => 1,
@@ -136,13 +136,13 @@ unsafe impl Sync for Out {}
 unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out: Out, store: Store) {
     let tiles = tiles(isa);
     // Rows are split evenly over the fewest blocks, so that 13 rows run as 7 + 6 and not as 12 + 1.
-    let blocks = x.rows.div_ceil(tiles.len());
+    let blocks = x.count.div_ceil(tiles.len());
     let group = (CACHED_PANELS / (w.depth.max(1) * size_of::<Lanes>())).max(2);
     let mut start = range.start;
     while start < range.end {
         let end = (start + group).min(range.end);
         for block in 0..blocks {
-            let (first, past) = (x.rows * block / blocks, x.rows * (block + 1) / blocks);
+            let (first, past) = (x.count * block / blocks, x.count * (block + 1) / blocks);
             let tile = &tiles[past - first - 1];
             let mut panel = start;
             while panel < end {
@@ -151,16 +151,16 @@ unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out
                 // SAFETY: rows `first .. past` and panels `panel .. panel + width` lie inside; the tile's instruction
                 // set is there, because an `Isa` of that kind exists.
                 unsafe {
-                    kernel(
-                        w.depth,
-                        x.data.as_ptr().add(first * x.stride),
-                        x.stride,
-                        w.lanes.as_ptr().add(panel * w.stride),
-                        w.stride,
-                        out.start.add(first * out.stride + panel * LANES),
-                        out.stride,
+                    kernel(Operands {
+                        depth: w.depth,
+                        x: x.data.as_ptr().add(first * x.stride),
+                        x_stride: x.stride,
+                        w: w.lanes.as_ptr().add(panel * w.stride),
+                        w_stride: w.stride,
+                        y: out.start.add(first * out.stride + panel * LANES),
+                        y_stride: out.stride,
                         store,
-                    );
+                    });
                 }
                 panel += width;
             }
@@ -169,8 +169,24 @@ unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out
     }
 }
 
-/// Computes `R` rows of `P` panels: depth, x, its stride, w, its stride, y, its stride, store.
-type Kernel = unsafe fn(usize, *const f32, usize, *const Lanes, usize, *mut f32, usize, Store);
+/// What a kernel for `R` rows and `P` panels works on.
+#[derive(Clone, Copy)]
+struct Operands {
+    depth: usize,
+    /// `R` rows of `depth` numbers, `x_stride` apart.
+    x: *const f32,
+    x_stride: usize,
+    /// `P` panels of `depth` lanes, `w_stride` apart.
+    w: *const Lanes,
+    w_stride: usize,
+    /// `R` rows of `16 · P` numbers, `y_stride` apart.
+    y: *mut f32,
+    y_stride: usize,
+    store: Store,
+}
+
+/// Computes the product of its operands.
+type Kernel = unsafe fn(Operands);
 
 /// The kernels for one number of rows.
 struct Tile {
@@ -202,17 +218,9 @@ const PORTABLE: &[Tile] = tile_table!(portable: 1 x 1, 2 x 1, 3 x 1, 4 x 1);
 /// The tile in plain Rust.
 ///
 /// # Safety
-/// `R` rows of `depth` numbers at `x`, `P` panels of `depth` at `w` and `R` rows of `16 · P` numbers at `y` must exist.
-unsafe fn portable<const R: usize, const P: usize>(
-    depth: usize,
-    x: *const f32,
-    x_stride: usize,
-    w: *const Lanes,
-    w_stride: usize,
-    y: *mut f32,
-    y_stride: usize,
-    store: Store,
-) {
+/// What the operands claim must exist for `R` rows and `P` panels, and nobody else may touch that part of `y`.
+unsafe fn portable<const R: usize, const P: usize>(operands: Operands) {
+    let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
     let mut acc = [[[0.0f32; LANES]; P]; R];
     for k in 0..depth {
         for (r, acc) in acc.iter_mut().enumerate() {
@@ -243,7 +251,7 @@ unsafe fn portable<const R: usize, const P: usize>(
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{LANES, Lanes, Store, Tile};
+    use super::{LANES, Operands, Store, Tile};
     use std::arch::x86_64::{
         __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_loadu_ps, _mm256_set1_ps,
         _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_load_ps, _mm512_loadu_ps,
@@ -262,16 +270,8 @@ mod x86 {
     /// # Safety
     /// As [`super::portable`], and the CPU has AVX-512F.
     #[target_feature(enable = "avx512f")]
-    unsafe fn avx512<const R: usize, const P: usize>(
-        depth: usize,
-        x: *const f32,
-        x_stride: usize,
-        w: *const Lanes,
-        w_stride: usize,
-        y: *mut f32,
-        y_stride: usize,
-        store: Store,
-    ) {
+    unsafe fn avx512<const R: usize, const P: usize>(operands: Operands) {
+        let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
         let mut acc: [[__m512; P]; R] = [[_mm512_setzero_ps(); P]; R];
         for k in 0..depth {
             let mut b = [_mm512_setzero_ps(); P];
@@ -307,16 +307,8 @@ mod x86 {
     /// # Safety
     /// As [`super::portable`], and the CPU has AVX2 and FMA.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2<const R: usize, const P: usize>(
-        depth: usize,
-        x: *const f32,
-        x_stride: usize,
-        w: *const Lanes,
-        w_stride: usize,
-        y: *mut f32,
-        y_stride: usize,
-        store: Store,
-    ) {
+    unsafe fn avx2<const R: usize, const P: usize>(operands: Operands) {
+        let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
         let mut acc: [[[__m256; 2]; P]; R] = [[[_mm256_setzero_ps(); 2]; P]; R];
         for k in 0..depth {
             let mut b = [[_mm256_setzero_ps(); 2]; P];
@@ -379,7 +371,7 @@ mod tests {
         let count = w.len() / depth;
         let mut y = vec![f32::NAN; rows * count * LANES];
         let (x, w) =
-            (Rows { data: x, stride: depth, rows }, Panels { lanes: w, stride: depth, count, depth });
+            (Rows { data: x, stride: depth, count: rows }, Panels { lanes: w, stride: depth, count, depth });
         multiply(isa, team, x, w, &mut y, count * LANES, Store::Replace);
         y
     }
@@ -441,7 +433,7 @@ mod tests {
             let product = product(isa, Team::Alone, &x, 1, &packed, 8);
             let mut y = vec![1.5; 16];
             let (x, w) = (
-                Rows { data: &x, stride: 8, rows: 1 },
+                Rows { data: &x, stride: 8, count: 1 },
                 Panels { lanes: &packed, stride: 8, count: 1, depth: 8 },
             );
             multiply(isa, Team::Alone, x, w, &mut y, 16, Store::Add);

@@ -1,3 +1,4 @@
-//! Everything that needs the binary, the shipped files, or more than one room.
+//! The one integration binary: what a user does and sees, and what the rooms promise each other.
 
 mod bench;
+mod sandbox;

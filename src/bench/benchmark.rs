@@ -49,6 +49,11 @@ impl Benchmark {
         Ok(Self { card, prompt, scorer })
     }
 
+    /// Its name.
+    pub fn id(&self) -> &BenchmarkId {
+        &self.card.id
+    }
+
     /// What decides about an answer's value beside item and answer: id and version, template, how the answer is
     /// generated, the scorer with its options and version. Titles and sources may change without it.
     pub fn digest(&self) -> Digest {

@@ -1,0 +1,115 @@
+//! The helper process: this same binary, started again with one thread. It takes jobs from its standard input, one
+//! after the other, and answers on its standard output. When the pool goes, its input closes, and it goes too, with
+//! whatever it was running.
+
+use super::super::job::{Confinement, Ending, Job, Limit, Report};
+use super::launch::{self, Failure, Step};
+use super::system::{self, Death};
+use super::talk::{self, Talk};
+use super::wire::{self, Reply, Setup};
+use crate::files;
+use std::ffi::{CString, OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// The argument that makes this binary a helper.
+pub(super) const MARK: &str = "__sandbox-helper";
+
+/// Serves as a helper if the arguments (the program's own name first) say so, and says with which code to exit;
+/// `None` if this is no helper invocation. To be called first thing in `main`, while there is one thread.
+pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut arguments = arguments.into_iter().skip(1);
+    if arguments.next()? != MARK {
+        return None;
+    }
+    Some(match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(2), // the pool sees the closed pipe and replaces this helper
+    })
+}
+
+fn serve() -> io::Result<()> {
+    // Unbuffered, so that what the pool has sent and its closing can be told apart by polling.
+    let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    let mut requests = io::PipeReader::from(stdin);
+    let mut replies = io::PipeWriter::from(stdout);
+    let Some(setup) = wire::receive::<Setup>(&mut requests)? else { return Ok(()) };
+    let random = files::ReadAt::open(Path::new("/dev/urandom")).map_err(io::Error::other)?;
+    while let Some(job) = wire::receive::<Job>(&mut requests)? {
+        let mut nonce = [0; 16];
+        random.read_exact(&mut nonce, 0).map_err(io::Error::other)?;
+        let Some(reply) = run(&setup, &job, nonce, &requests)? else { return Ok(()) };
+        wire::send(&mut replies, &reply)?;
+    }
+    Ok(())
+}
+
+/// A folder of the program's own where it has no private root. Removed with what is in it.
+struct Scratch(CString);
+
+impl Scratch {
+    fn new(confinement: Confinement) -> io::Result<Self> {
+        match confinement {
+            Confinement::Namespaces => Ok(Self(c"/tmp".to_owned())),
+            Confinement::None => system::make_scratch(c"/tmp/m3-program-XXXXXX").map(Self),
+        }
+    }
+
+    fn remove(self, confinement: Confinement) {
+        if confinement == Confinement::None {
+            // What an unconfined program leaves behind cannot be controlled; litter is the least of it.
+            let _ = files::remove_folder(Path::new(OsStr::from_bytes(self.0.to_bytes())));
+        }
+    }
+}
+
+/// Runs one job; `None` if the pool is gone.
+fn run(setup: &Setup, job: &Job, nonce: [u8; 16], pool: &io::PipeReader) -> io::Result<Option<Reply>> {
+    let confinement = setup.confinement;
+    let scratch = match Scratch::new(confinement) {
+        Ok(scratch) => scratch,
+        Err(e) => return Ok(Some(refused(Step::Scratch.failed()(e)))),
+    };
+    let mut running = match launch::launch(setup, &job.limits, &scratch.0) {
+        Ok(running) => running,
+        Err(failure) => {
+            scratch.remove(confinement);
+            return Ok(Some(refused(failure)));
+        }
+    };
+    let talked = talk::talk(job, &mut running, nonce, pool.as_fd());
+    talk::end(&running, confinement == Confinement::None);
+    let (death, cpu) = system::reap(running.pid)?;
+    scratch.remove(confinement);
+    let (ending, wall) = match talked? {
+        Talk::NotReady => return Ok(Some(Reply::NoInterpreter(talk::START.as_secs()))),
+        Talk::Unwanted => return Ok(None),
+        Talk::Verdict(ending, wall) => (ending, wall),
+        Talk::Ended(wall) => (ended(death, cpu, job), wall),
+    };
+    Ok(Some(Reply::Done(Report { ending, wall, cpu, confinement })))
+}
+
+fn refused(failure: Failure) -> Reply {
+    Reply::Walls { step: failure.step.text().to_owned(), errno: failure.errno }
+}
+
+/// What a death without a verdict means. Nobody but the kernel could have killed it: for its processor time, or for
+/// want of memory.
+fn ended(death: Death, cpu: Duration, job: &Job) -> Ending {
+    // The kernel's accounting and its ticks differ by a little.
+    let slack = Duration::from_millis(100);
+    match death {
+        Death::Code(code) => Ending::Exited { code },
+        Death::Signal(libc::SIGKILL | libc::SIGXCPU) if cpu + slack >= job.limits.cpu => {
+            Ending::TimedOut { which: Limit::Cpu }
+        }
+        Death::Signal(libc::SIGKILL) => Ending::OutOfMemory,
+        Death::Signal(signal) => Ending::Crashed { signal },
+    }
+}

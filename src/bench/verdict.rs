@@ -62,11 +62,6 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unscored {
-    /// There is no answer: the engine refused the request.
-    Refused {
-        /// The engine's own words.
-        reason: String,
-    },
     /// The answer is a program, and no sandbox was given to run it in.
     NoSandbox,
     /// The sandbox could not run the program.
@@ -100,11 +95,6 @@ impl Verdict {
     /// Nothing could be extracted.
     pub fn no_answer() -> Self {
         Self::scored(0.0, None, Reason::NoAnswer)
-    }
-
-    /// The engine refused the request.
-    pub fn refused(reason: &str) -> Self {
-        Self::Unscored { why: Unscored::Refused { reason: reason.to_owned() } }
     }
 
     /// A value with its reason.

@@ -77,7 +77,7 @@ pub fn evaluate(
     let manifest = RunManifest::new(
         subject.about.clone(),
         subject.weights,
-        job.benchmark.card.id.clone(),
+        job.benchmark.id().clone(),
         subject.numerics.clone(),
         job.confinement.clone(),
     );
@@ -85,7 +85,7 @@ pub fn evaluate(
     let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
     let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
     if !open.is_empty() {
-        let work = format!("{} · {}", job.benchmark.card.id, run);
+        let work = format!("{} · {}", job.benchmark.id(), run);
         let done = tasks.len() - open.len();
         watch.observe(&Event::Started {
             work: &work,
@@ -115,7 +115,7 @@ fn finish(job: &Job<'_>, run: RunId, tasks: &[Task<'_>], ledger: &Ledger) -> Res
         .collect::<Option<_>>()
         .ok_or(EvaluateError::Stopped)?;
     let summary = Summary::of(&verdicts);
-    Ok(Evaluation { benchmark: job.benchmark.card.id.clone(), run, verdicts, summary })
+    Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, verdicts, summary })
 }
 
 /// The production line: the engine on this thread, scorers on others, one ledger.

@@ -4,7 +4,7 @@ use crate::bench::Verdict;
 use serde::Serialize;
 
 /// The 97.5 % point of the normal law: half-width of a two-sided 95 % interval in standard errors.
-pub const Z95: f64 = 1.959_963_984_540_054;
+const Z95: f64 = 1.959_963_984_540_054;
 
 /// A benchmark's figures. Values are in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

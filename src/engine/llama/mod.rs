@@ -19,7 +19,6 @@ pub(crate) use attention::Attention;
 pub(crate) use isa::Isa;
 pub use isa::kernel_name;
 pub(crate) use linear::Linear;
-pub use isa::kernel_name;
 pub use linear::matmul_gflops;
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};

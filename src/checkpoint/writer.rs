@@ -53,7 +53,7 @@ pub fn write_checkpoint(
     let shards = plan(source, options.shard_bytes);
     let total: u64 = shards.iter().map(|s| s.bytes).sum();
     let begun = Instant::now();
-    watch.observe(&Event::Started { work: "writing", total: Some(total), done: 0, unit: "bytes" });
+    watch.observe(&Event::Started { work: "writing", total: Some(total), unit: "bytes" });
     let mut weight_map = BTreeMap::new();
     for (number, shard) in shards.iter().enumerate() {
         let name = if shards.len() == 1 {

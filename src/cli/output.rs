@@ -31,7 +31,7 @@ struct Work {
     bar: ProgressBar,
     total: Option<u64>,
     unit: String,
-    before: u64,
+    known: u64,
     done: u64,
     begun: Instant,
     told: Instant,
@@ -96,7 +96,7 @@ impl Output {
 }
 
 impl Work {
-    fn begin(name: &str, total: Option<u64>, done: u64, unit: &str, show: Show) -> Self {
+    fn begin(name: &str, total: Option<u64>, unit: &str, show: Show) -> Self {
         let bar = match total {
             Some(total) => ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden()),
             None => ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
@@ -112,16 +112,14 @@ impl Work {
             bar.set_style(style);
         }
         bar.set_message(name.to_owned());
-        bar.set_position(done);
-        bar.reset_eta();
         let now = Instant::now();
         Self {
             name: name.to_owned(),
             bar,
             total,
             unit: unit.to_owned(),
-            before: done,
-            done,
+            known: 0,
+            done: 0,
             begun: now,
             told: now,
         }
@@ -129,7 +127,7 @@ impl Work {
 
     /// Progress in a line: how much, how fast, how long still.
     fn line(&self) -> String {
-        let rate = (self.done - self.before) as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
+        let rate = (self.done - self.known) as f64 / self.begun.elapsed().as_secs_f64().max(1e-3);
         let (scale, unit) = if self.unit == "bytes" { (1e-6, "MB") } else { (1.0, self.unit.as_str()) };
         let of = self.total.map_or_else(String::new, |t| format!("/{:.0}", t as f64 * scale));
         let left = match self.total {
@@ -145,8 +143,16 @@ impl Work {
 impl Observer for Output {
     fn observe(&self, event: &Event<'_>) {
         match event {
-            Event::Started { work, total, done, unit } => {
-                *self.work() = Some(Work::begin(work, *total, *done, unit, self.show));
+            Event::Started { work, total, unit } => {
+                *self.work() = Some(Work::begin(work, *total, unit, self.show));
+            }
+            Event::Known { by } => {
+                if let Some(work) = self.work().as_mut() {
+                    work.known += by;
+                    work.done += by;
+                    work.bar.inc(*by);
+                    work.bar.reset_eta();
+                }
             }
             Event::Advanced { by } => {
                 let mut slot = self.work();

@@ -84,22 +84,16 @@ pub fn evaluate(
     let ledger = store.ledger(&run, &manifest)?;
     let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
     let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
+    let work = format!("{} · {}", job.benchmark.id(), run);
+    watch.observe(&Event::Started { work: &work, total: Some(tasks.len() as u64), unit: "items" });
+    watch.observe(&Event::Known { by: (tasks.len() - open.len()) as u64 });
+    let begun = Instant::now();
+    let line = Line { job, tasks: &tasks, ledger: Mutex::new(ledger), failure: Mutex::new(None), watch };
     if !open.is_empty() {
-        let work = format!("{} · {}", job.benchmark.id(), run);
-        let done = tasks.len() - open.len();
-        watch.observe(&Event::Started {
-            work: &work,
-            total: Some(tasks.len() as u64),
-            done: done as u64,
-            unit: "items",
-        });
-        let begun = Instant::now();
-        let line = Line { job, tasks: &tasks, ledger: Mutex::new(ledger), failure: Mutex::new(None), watch };
         line.run(subject, &requests, &open)?;
-        watch.observe(&Event::Finished { took: begun.elapsed() });
-        return finish(job, run, &tasks, &line.ledger.into_inner().unwrap_or_else(PoisonError::into_inner));
     }
-    finish(job, run, &tasks, &ledger)
+    watch.observe(&Event::Finished { took: begun.elapsed() });
+    finish(job, run, &tasks, &line.ledger.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The verdict in a stored line. An unscored one is not final: whatever stood in the way may be gone.

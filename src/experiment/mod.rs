@@ -3,6 +3,7 @@
 //! - `manifest`: a suite as its file in `experiments/` says it
 //! - `model`: what can be evaluated: a folder, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
+//! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
 //! - `error`: what can go wrong
 
@@ -10,6 +11,7 @@ mod error;
 mod lab;
 mod manifest;
 mod model;
+mod progress;
 mod table1;
 
 pub use error::ExperimentError;

@@ -1,6 +1,7 @@
 //! The jobs of Table 1: single models and pairs, task arithmetic without and with M³, λ chosen on the validation split
 //! and reported on the test split.
 
+use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
 use crate::checkpoint::Folder;
@@ -12,6 +13,7 @@ use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selec
 use crate::search::{Campaign, Candidate, Fitness, Objective, ObjectiveError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 const TABLE: &str = "table1";
 
@@ -42,7 +44,8 @@ pub fn table1(
         folders.insert(name, Arc::new(Folder::open(manifest.model(name, TABLE)?)?));
     }
     let ids = benchmarks(manifest);
-    let lab = Lab::open(settings, &ids, watch)?;
+    let whole = Whole(watch);
+    let lab = Lab::open(settings, &ids, &whole)?;
     let mut items = BTreeMap::new();
     for id in &ids {
         items.insert((id.clone(), Split::Test), lab.items(id, Split::Test)?);
@@ -52,6 +55,9 @@ pub fn table1(
     }
     let bench = Bench { manifest, lab: &lab, folders, items };
     let candidates = manifest.search.candidates()?;
+    let begun = Instant::now();
+    let total = bench.questions(candidates.len())?;
+    watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
 
     let mut rows = Vec::new();
     let mut selection = Vec::new();
@@ -88,6 +94,7 @@ pub fn table1(
         };
         rows.push(scores.0);
     }
+    watch.observe(&Event::Finished { took: begun.elapsed() });
     Ok(Table { name: TABLE, suite: manifest.name.clone(), notice: manifest.notice.clone(), rows, selection })
 }
 
@@ -110,6 +117,22 @@ struct Bench<'a> {
 impl Bench<'_> {
     fn model(&self, name: &str) -> &Arc<Folder> {
         &self.folders[name]
+    }
+
+    /// Items that the whole table evaluates: each row on the test split, each candidate of each pair on the validation
+    /// split, and each pair's two models once more on its skills, to compare with.
+    fn questions(&self, candidates: usize) -> Result<usize, ExperimentError> {
+        let count = |id: &BenchmarkId, split| self.items.get(&(id.clone(), split)).map_or(0, Vec::len);
+        let row: usize = benchmarks(self.manifest).iter().map(|id| count(id, Split::Test)).sum();
+        let mut total = row * TABLE1.len();
+        for published in TABLE1.iter().filter(|row| row.m3 == Some(true)) {
+            for name in members(published).0 {
+                for id in self.manifest.skill(name, TABLE)? {
+                    total += candidates * count(id, Split::Validation) + 2 * count(id, Split::Test);
+                }
+            }
+        }
+        Ok(total)
     }
 
     fn recipe(&self, pair: [&str; 2], proportion: Proportion, scale: f64) -> Result<Recipe, ExperimentError> {

@@ -40,12 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     /// HumanEval's 3.0 s; the processor limit is only the belt behind it.
     fn default() -> Self {
-        Self {
-            wall: Duration::from_secs(3),
-            cpu: Duration::from_secs(4),
-            memory: 1 << 30,
-            output: 64 << 10,
-        }
+        Self { wall: Duration::from_secs(3), cpu: Duration::from_secs(4), memory: 1 << 30, output: 64 << 10 }
     }
 }
 

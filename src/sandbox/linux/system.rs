@@ -21,9 +21,8 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
 /// The version of Landlock's interface in this kernel, 0 where there is none.
 pub(in super::super) fn landlock_abi() -> i64 {
     // SAFETY: with no attributes and the VERSION flag, the call only reports a number.
-    let version = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32)
-    };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
     version.max(0)
 }
 
@@ -117,7 +116,13 @@ pub(super) unsafe fn clone_process(flags: u64) -> io::Result<Option<(libc::pid_t
 pub(super) fn kill(pidfd: BorrowedFd<'_>) {
     // SAFETY: a pidfd names one process for ever; no siginfo is passed. That it is gone already is no failure.
     unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, std::ptr::null::<u8>(), 0_u32)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<u8>(),
+            0_u32,
+        )
     };
 }
 

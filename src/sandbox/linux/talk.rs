@@ -37,7 +37,12 @@ enum Stage {
 }
 
 /// Leads the conversation to its end. `pool` is the descriptor that closes when nobody waits for the verdict.
-pub(super) fn talk(job: &Job, running: &mut Running, nonce: [u8; NONCE], pool: BorrowedFd<'_>) -> io::Result<Talk> {
+pub(super) fn talk(
+    job: &Job,
+    running: &mut Running,
+    nonce: [u8; NONCE],
+    pool: BorrowedFd<'_>,
+) -> io::Result<Talk> {
     let mut stage = Stage::Start;
     let mut heard: Vec<u8> = Vec::new();
     let mut to_say: Vec<u8> = Vec::new();
@@ -177,7 +182,7 @@ impl Clock {
         let elapsed = self.elapsed();
         let counted = if elapsed < self.limit {
             elapsed
-        } else if elapsed < self.limit * STRETCH {
+        } else if elapsed < self.limit.saturating_mul(STRETCH) {
             elapsed.saturating_sub(queued(&self.schedule).saturating_sub(self.queued_before))
         } else {
             return None;

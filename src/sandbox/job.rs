@@ -28,7 +28,7 @@ pub struct Limits {
     /// waiting for a processor is not counted (to at most four times the limit), so a busy machine does not flip
     /// verdicts.
     pub wall: Duration,
-    /// Processor time of all threads together, interpreter start included; rounded up to whole seconds.
+    /// Processor time of all threads together, interpreter start included.
     pub cpu: Duration,
     /// Address space in bytes.
     pub memory: u64,

@@ -252,10 +252,11 @@ fn die_with_the_helper() -> io::Result<()> {
 }
 
 fn limit(limits: &Limits, walls: bool) -> io::Result<()> {
-    let cpu = limits.cpu.as_secs() + u64::from(limits.cpu.subsec_nanos() > 0);
+    // The helper's clock is the limit; this is for the case that the helper is held up.
+    let cpu = limits.cpu.saturating_mul(2).as_secs() + 1;
     let mut wanted = vec![
         (libc::RLIMIT_AS, limits.memory),
-        (libc::RLIMIT_CPU, cpu.max(1)),
+        (libc::RLIMIT_CPU, cpu),
         (libc::RLIMIT_FSIZE, 16 << 20),
         (libc::RLIMIT_NOFILE, 64),
         (libc::RLIMIT_CORE, 0),

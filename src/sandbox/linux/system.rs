@@ -163,6 +163,17 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<(Death, Duration)> {
     Ok((death, time(usage.ru_utime) + time(usage.ru_stime)))
 }
 
+/// Processor time of all threads of a process so far; `None` if it is gone.
+pub(super) fn cpu_time(pid: libc::pid_t) -> Option<Duration> {
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both out-pointers live through the calls; the clock is read only if the first call made it.
+    let read = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) == 0 && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    read.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+}
+
 /// Makes a folder with a name of its own, for this user only; `pattern` ends in `XXXXXX`.
 pub(super) fn make_scratch(pattern: &CStr) -> io::Result<CString> {
     let name = pattern.to_owned().into_raw();

@@ -3,7 +3,7 @@
 
 use super::super::job::{Ending, Job, Limit};
 use super::launch::Running;
-use super::system::{For, kill, wait_any};
+use super::system::{For, cpu_time, kill, wait_any};
 use crate::files;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -49,11 +49,16 @@ pub(super) fn talk(
     let mut clock = Clock::start(running.pid, START);
     let mut deaf = false;
     loop {
-        let Some(left) = clock.left() else {
-            return Ok(match stage {
-                Stage::Start => Talk::NotReady,
-                _ => Talk::Verdict(Ending::TimedOut { which: Limit::Wall }, clock.elapsed()),
-            });
+        let left = match (clock.left(), cpu_left(running.pid, job.limits.cpu), &stage) {
+            (Some(wall), _, Stage::Start) => wall,
+            (None, _, Stage::Start) => return Ok(Talk::NotReady),
+            (_, None, _) => {
+                return Ok(Talk::Verdict(Ending::TimedOut { which: Limit::Cpu }, clock.elapsed()));
+            }
+            (None, _, _) => {
+                return Ok(Talk::Verdict(Ending::TimedOut { which: Limit::Wall }, clock.elapsed()));
+            }
+            (Some(wall), Some(cpu), _) => wall.min(cpu),
         };
         let [hangup, ended, readable, writable] = wait_any(
             [
@@ -118,6 +123,14 @@ pub(super) fn talk(
             });
         }
     }
+}
+
+/// What is left of the processor time; `None` when it is over. Asked again after that much wall time, so that a
+/// program on one processor is stopped on the spot, and one on several a little later. (The kernel's own limit,
+/// `RLIMIT_CPU`, counts by ticks and can be a fifth off on a busy machine: it is only the belt behind this.)
+fn cpu_left(pid: libc::pid_t, limit: Duration) -> Option<Duration> {
+    let left = limit.checked_sub(cpu_time(pid).unwrap_or_default())?;
+    (!left.is_zero()).then(|| left.max(Duration::from_millis(5)))
 }
 
 fn waits(error: &io::Error) -> bool {

@@ -111,7 +111,7 @@ pub enum Confinement {
     /// User, process, mount, network, IPC, host name and cgroup namespaces; a private read-only root; Landlock where
     /// the kernel has it; a seccomp filter; resource limits.
     Namespaces,
-    /// Resource limits only: the program can do whatever its user can.
+    /// Resource limits only: the program can do whatever its user can, outlive its job included.
     None,
 }
 
@@ -153,8 +153,9 @@ impl Settings {
 
 /// Someone who runs untrusted programs.
 pub trait Sandbox: Send + Sync {
-    /// Runs one program to its end. May be called from several threads at once; nothing of the program is left
-    /// running when this returns.
+    /// Runs one program to its end. May be called from several threads at once. A program that ran out of wall time
+    /// without using the processor is run once more, alone. Behind [`Confinement::Namespaces`] nothing of the program
+    /// is left running when this returns.
     fn run(&self, job: &Job) -> Result<Report, SandboxError>;
 
     /// The walls around every program.

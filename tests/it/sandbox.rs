@@ -205,7 +205,7 @@ fn many_threads_share_a_sandbox() {
 #[test]
 #[ignore = "sleeps; started by another test"]
 fn sleeper() {
-    let limits = Limits { wall: Duration::from_secs(300), ..Limits::default() };
+    let limits = Limits { wall: Duration::from_mins(5), ..Limits::default() };
     let sandbox = open(&settings()).unwrap();
     let report = sandbox.run(&Job { limits, ..job("import time\ntime.sleep(300)", "") }).unwrap();
     assert_eq!(report.ending, Ending::TimedOut { which: Limit::Wall });

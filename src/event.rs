@@ -5,16 +5,19 @@ use std::time::Duration;
 /// What a room tells whoever watches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event<'a> {
-    /// A piece of work begins. `total` counts `unit`s; `done` of them were there already (a resumed run).
+    /// A piece of work begins. `total` counts `unit`s.
     Started {
         /// What is being done, in a few words.
         work: &'a str,
         /// How much there is, where that is known.
         total: Option<u64>,
-        /// How much of it an earlier run has done.
-        done: u64,
         /// What is counted: "items", "bytes", …
         unit: &'a str,
+    },
+    /// `by` units were there already, from an earlier run.
+    Known {
+        /// How many.
+        by: u64,
     },
     /// `by` more units are done.
     Advanced {

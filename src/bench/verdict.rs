@@ -34,6 +34,11 @@ pub enum Reason {
     Wrong,
     /// Invalid: nothing could be extracted.
     NoAnswer,
+    /// Invalid: the model could not answer, for the prompt is longer than its context or its logits became NaN.
+    Refused {
+        /// The engine's own words.
+        reason: String,
+    },
     /// Invalid: the paper's program would have stopped with an exception here, and its whole run with it.
     ReferenceRaises {
         /// The exception.
@@ -57,11 +62,6 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unscored {
-    /// There is no answer: the engine refused the request.
-    Refused {
-        /// The engine's own words.
-        reason: String,
-    },
     /// The answer is a program, and no sandbox was given to run it in.
     NoSandbox,
     /// The sandbox could not run the program.
@@ -87,14 +87,14 @@ impl Verdict {
         if right { Self::correct(extracted) } else { Self::wrong(extracted) }
     }
 
+    /// The model could not answer at all.
+    pub fn refused(reason: &str) -> Self {
+        Self::scored(0.0, None, Reason::Refused { reason: reason.to_owned() })
+    }
+
     /// Nothing could be extracted.
     pub fn no_answer() -> Self {
         Self::scored(0.0, None, Reason::NoAnswer)
-    }
-
-    /// The engine refused the request.
-    pub fn refused(reason: &str) -> Self {
-        Self::Unscored { why: Unscored::Refused { reason: reason.to_owned() } }
     }
 
     /// A value with its reason.
@@ -112,7 +112,7 @@ impl Verdict {
 
     /// Whether it was scored, and nothing could be extracted.
     pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Scored { reason: Reason::NoAnswer | Reason::ReferenceRaises { .. }, .. })
+        matches!(self, Self::Scored { reason: Reason::NoAnswer | Reason::Refused { .. } | Reason::ReferenceRaises { .. }, .. })
     }
 
     /// Whether nobody could tell.

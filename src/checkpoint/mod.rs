@@ -20,3 +20,4 @@ pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
 pub use manifest::{Manifest, TensorInfo};
 pub use source::{Span, TensorSource};
+pub use writer::{WriteOptions, write_checkpoint};

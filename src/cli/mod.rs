@@ -1,1 +1,44 @@
 //! **What did the person ask for?**
+//!
+//! - `args`: the flags, as typed
+//! - `settings`: what they mean here: folders found, environment read, defaults filled in
+//! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
+//! - `failure`: which exit code an error has, and how it is told
+//! - one file for each command: `reproduce`, `eval`, `merge`, `generate`, `doctor`
+
+mod args;
+mod doctor;
+mod eval;
+mod failure;
+mod generate;
+mod merge;
+mod output;
+mod reproduce;
+mod settings;
+
+use args::{Args, Command};
+use clap::Parser;
+use output::Output;
+use settings::Settings;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Parses a command line, does what it asks, reports how that went.
+pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(command_line) {
+        Ok(args) => args,
+        Err(e) => return failure::usage(&e),
+    };
+    let output = Output::new(args.quiet);
+    let done = Settings::resolve(&args).and_then(|settings| match &args.command {
+        Command::Reproduce(a) => reproduce::run(a, &settings, &output),
+        Command::Eval(a) => eval::run(a, &settings, &output),
+        Command::Merge(a) => merge::run(a, &output),
+        Command::Generate(a) => generate::run(a, &output),
+        Command::Doctor(a) => doctor::run(a, &settings, &output),
+    });
+    match done {
+        Ok(code) => code,
+        Err(failure) => failure.report(&output),
+    }
+}

@@ -1,1 +1,42 @@
 //! **What does this model answer?**
+//!
+//! Text in, text out, through [`crate::completion::Complete`]. Two engines read any
+//! [`crate::checkpoint::TensorSource`], a folder or a merge that nobody has written yet:
+//!
+//! - [`Engine`] runs many requests at once in one ragged batch, without padding, and gives each the same bits as if it
+//!   were alone: every sum has one order that depends on its own row only, never on the batch, the arrival order or the
+//!   number of threads.
+//! - [`ReferenceEngine`] is candle's own Llama, one request at a time: the oracle of the tests and the yardstick of the
+//!   benches.
+//!
+//! Files, from the text inwards:
+//!
+//! - `settings`: how many sequences, how much memory, which threads
+//! - `tokenizer`: text to tokens and back; `transcript`: one answer as it grows, and when it ends
+//! - `scheduler`: who is in the batch; `step`: one pass of the batch through the model; `sampler`: logits to a token
+//! - `kv`: the keys and values of one sequence, and the slots that sequences reuse
+//! - `llama`: the model; `load`: its weights, packed once
+//! - `serve`: the packed engine behind the contract; `reference`: the oracle behind the same
+//! - `error`: what can be wrong
+
+mod error;
+mod kv;
+mod llama;
+mod load;
+mod reference;
+mod sampler;
+mod scheduler;
+mod serve;
+mod settings;
+mod step;
+mod tokenizer;
+mod transcript;
+
+#[cfg(test)]
+mod fixture;
+
+pub use error::EngineError;
+pub use llama::{kernel_name, matmul_gflops};
+pub use reference::ReferenceEngine;
+pub use serve::Engine;
+pub use settings::{EngineSettings, Threads};

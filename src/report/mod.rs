@@ -1,1 +1,14 @@
 //! **What does the paper's table say, and what do we get?**
+//!
+//! - `cells`: a measured table, cell by cell, with what was published beside
+//! - `paper`: the published numbers
+//! - `export`: the same table as Markdown, CSV and JSON
+//!
+//! Nothing is run here.
+
+mod cells;
+pub mod export;
+mod paper;
+
+pub use cells::{Cell, Column, Difference, Measured, Row, Selection, Table};
+pub use paper::{PublishedRow, TABLE1};

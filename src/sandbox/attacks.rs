@@ -87,8 +87,16 @@ pub const ATTACKS: &[Attack] = &[
         "import signal\ndef f(x):\n    try:\n        with open('/tmp/big', 'wb') as out:\n            out.truncate(1 << 40)\n    except OSError:\n        return 9\n    raise Exception('made')",
         Expected::Refused,
     ),
-    attack("take 8 GB of memory", "def f(x):\n    return len(bytearray(8 << 30))", Expected::Raises("MemoryError")),
-    attack("take memory bit by bit", "def f(x):\n    held = []\n    while True:\n        held.append(bytearray(32 << 20))", Expected::NotPassed),
+    attack(
+        "take 8 GB of memory",
+        "def f(x):\n    return len(bytearray(8 << 30))",
+        Expected::Raises("MemoryError"),
+    ),
+    attack(
+        "take memory bit by bit",
+        "def f(x):\n    held = []\n    while True:\n        held.append(bytearray(32 << 20))",
+        Expected::NotPassed,
+    ),
     attack(
         "fork",
         "import ctypes\ndef f(x):\n    if ctypes.CDLL(None).fork() == -1:\n        return 9\n    while True:\n        ctypes.CDLL(None).fork()",
@@ -96,7 +104,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack(
         "start a program",
-        "import subprocess\ndef f(x):\n    try:\n        subprocess.run(['/bin/true'])\n    except OSError:\n        return 9\n    raise Exception('started')",
+        "import os\ndef f(x):\n    try:\n        os.posix_spawn('/bin/true', ['true'], {})\n    except OSError:\n        return 9\n    raise Exception('started')",
         Expected::Refused,
     ),
     attack(
@@ -154,7 +162,11 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack("os._exit while loading", "import os\nos._exit(0)", Expected::Ends),
     attack("os._exit in the function", "import os\ndef f(x):\n    os._exit(0)", Expected::Ends),
-    attack("sys.exit in the function", "import sys\ndef f(x):\n    sys.exit(0)", Expected::Raises("SystemExit")),
+    attack(
+        "sys.exit in the function",
+        "import sys\ndef f(x):\n    sys.exit(0)",
+        Expected::Raises("SystemExit"),
+    ),
     attack(
         "another program instead of itself",
         "import os\ndef f(x):\n    os.execv('/bin/true', ['true'])",
@@ -165,14 +177,22 @@ pub const ATTACKS: &[Attack] = &[
         "import os\ndef f(x):\n    os.write(4, b'DP' + b'0' * 16)\n    os._exit(0)",
         Expected::NotPassed,
     ),
-    attack("claim to have passed while loading", "import os\nos.write(4, b'LDP' + b'0' * 16)\nos._exit(0)", Expected::NotPassed),
-    attack("flood the verdict channel", "import os\ndef f(x):\n    os.write(4, b'F\\xff\\xff\\xff\\x7f')\n    while True:\n        os.write(4, b'x' * 60000)", Expected::NotPassed),
-    attack("close the verdict channel", "import os\ndef f(x):\n    os.close(4)\n    return 9", Expected::NotPassed),
     attack(
-        "end by a signal",
-        "import ctypes\ndef f(x):\n    ctypes.string_at(0)",
-        Expected::Ends,
+        "claim to have passed while loading",
+        "import os\nos.write(4, b'LDP' + b'0' * 16)\nos._exit(0)",
+        Expected::NotPassed,
     ),
+    attack(
+        "flood the verdict channel",
+        "import os\ndef f(x):\n    os.write(4, b'F\\xff\\xff\\xff\\x7f')\n    while True:\n        os.write(4, b'x' * 60000)",
+        Expected::NotPassed,
+    ),
+    attack(
+        "close the verdict channel",
+        "import os\ndef f(x):\n    os.close(4)\n    return 9",
+        Expected::NotPassed,
+    ),
+    attack("end by a signal", "import ctypes\ndef f(x):\n    ctypes.string_at(0)", Expected::Ends),
     attack(
         "overflow the C stack",
         "import sys\nsys.setrecursionlimit(10**9)\ndef g(n):\n    return [g(n + 1)] + sorted([n], key=lambda _: g(n + 1))\ndef f(x):\n    return g(0)",

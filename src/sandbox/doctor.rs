@@ -39,7 +39,12 @@ pub fn doctor(settings: &Settings) -> Vec<Check> {
     let sandbox = match super::open(settings) {
         Ok(sandbox) => sandbox,
         Err(error) => {
-            note("sandbox", false, whole(&error), Some("as the message says; without it no program is scored"));
+            note(
+                "sandbox",
+                false,
+                whole(&error),
+                Some("as the message says; without it no program is scored"),
+            );
             return checks;
         }
     };
@@ -72,7 +77,12 @@ fn machine(settings: &Settings, note: &mut impl FnMut(&str, bool, String, Option
     }
     let abi = super::linux::landlock_abi();
     let detail = if abi == 0 { "none".to_owned() } else { format!("ABI {abi}") };
-    note("landlock", abi > 0, detail, Some("optional: a second wall; Linux 5.13 with `landlock` among its lsm="));
+    note(
+        "landlock",
+        abi > 0,
+        detail,
+        Some("optional: a second wall; Linux 5.13 with `landlock` among its lsm="),
+    );
 }
 
 #[cfg(not(target_os = "linux"))]

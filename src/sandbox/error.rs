@@ -11,10 +11,7 @@ pub enum SandboxUnavailable {
     #[error("untrusted programs are confined with Linux namespaces, and this is not Linux")]
     Platform,
     /// No interpreter.
-    #[error(
-        "no Python 3 answers (tried {}); install python3 or name one in the settings",
-        list(tried)
-    )]
+    #[error("no Python 3 answers (tried {}); install python3 or name one in the settings", list(tried))]
     NoPython {
         /// Where it was looked for.
         tried: Vec<PathBuf>,

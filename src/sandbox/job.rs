@@ -28,7 +28,7 @@ pub struct Limits {
     /// waiting for a processor is not counted (to at most four times the limit), so a busy machine does not flip
     /// verdicts.
     pub wall: Duration,
-    /// Processor time of all threads together, interpreter start included; rounded up to whole seconds.
+    /// Processor time of all threads together, interpreter start included.
     pub cpu: Duration,
     /// Address space in bytes.
     pub memory: u64,
@@ -40,12 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     /// HumanEval's 3.0 s; the processor limit is only the belt behind it.
     fn default() -> Self {
-        Self {
-            wall: Duration::from_secs(3),
-            cpu: Duration::from_secs(4),
-            memory: 1 << 30,
-            output: 64 << 10,
-        }
+        Self { wall: Duration::from_secs(3), cpu: Duration::from_secs(4), memory: 1 << 30, output: 64 << 10 }
     }
 }
 

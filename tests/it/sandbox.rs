@@ -1,10 +1,13 @@
 //! The sandbox through its public face: honest programs get their verdict, hostile ones get nowhere.
 
+#![expect(clippy::print_stderr, reason = "says why something could not be tested")]
+
 use m3::sandbox::{
-    ATTACKS, Confinement, Ending, Job, Limit, Limits, Policy, Report, Sandbox, SandboxUnavailable, Settings, doctor,
-    open,
+    ATTACKS, Confinement, Ending, Job, Limit, Limits, Policy, Report, Sandbox, SandboxUnavailable, Settings,
+    doctor, open,
 };
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 fn settings() -> Settings {
@@ -19,7 +22,8 @@ fn sandbox() -> Option<Box<dyn Sandbox>> {
         Err(SandboxUnavailable::Walls { step, fix, source }) => {
             let forbidden = [libc::EPERM, libc::EACCES, libc::ENOSPC, libc::ENOSYS];
             assert!(forbidden.contains(&source.raw_os_error().unwrap_or(0)), "{step}: {source}");
-            let by_the_kernel = ["creating namespaces", "mapping the user", "making mounts private", "mounting"];
+            let by_the_kernel =
+                ["creating namespaces", "mapping the user", "making mounts private", "mounting"];
             assert!(by_the_kernel.iter().any(|early| step.starts_with(early)), "{step}: {source}");
             assert!(fix.contains("sysctl"), "the fix is named: {fix}");
             eprintln!("NOT TESTED: no namespaces here ({step}: {source}); {fix}");
@@ -34,7 +38,7 @@ fn job(candidate: &str, tests: &str) -> Job {
 }
 
 fn run(sandbox: &dyn Sandbox, candidate: &str, tests: &str) -> Report {
-    sandbox.run(&job(candidate, tests)).unwrap()
+    sandbox.run(&job(candidate, tests)).unwrap_or_else(|error| panic!("{candidate:?}: {error}"))
 }
 
 fn failed(kind: &str, exception: &str) -> Ending {
@@ -79,12 +83,28 @@ fn what_programs_observe_is_what_the_reference_shows_them() {
         ("import threading\nt = threading.Thread(target=print)\nt.start()\nt.join()", ""),
         ("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()", ""),
         ("import atexit, os\natexit.register(os._exit, 1)", ""),
-        ("from concurrent.futures import ThreadPoolExecutor as T\nwith T(32) as t: x = list(t.map(abs, range(99)))", "assert len(x) == 99"),
+        (
+            "from concurrent.futures import ThreadPoolExecutor as T\nwith T(32) as t: x = list(t.map(abs, range(99)))",
+            "assert len(x) == 99",
+        ),
         ("import asyncio\nasync def f(): return 1", "assert asyncio.run(f()) == 1"),
         ("open('/tmp/a', 'w').write('b')\nx = open('a').read()", "assert x == 'b'"),
-        ("import math, re, collections, itertools, typing, functools, json, datetime, heapq, random, string, copy", ""),
-        ("import hashlib, decimal, fractions, bisect, statistics, operator, sys, os, dataclasses, enum, queue", ""),
-        ("import shutil, subprocess, tempfile, logging, multiprocessing, unittest, zlib, bz2, sqlite3, ssl", ""),
+        (
+            "import math, re, collections, itertools, typing, functools, json, datetime, heapq, random, string, copy",
+            "",
+        ),
+        (
+            "import hashlib, decimal, fractions, bisect, statistics, operator, sys, os, dataclasses, enum, queue",
+            "",
+        ),
+        (
+            "import shutil, subprocess, tempfile, logging, multiprocessing, unittest, zlib, bz2, sqlite3, ssl",
+            "",
+        ),
+        (
+            "import subprocess, shutil, concurrent.futures\nassert subprocess.Popen is None and shutil.move is None",
+            "",
+        ),
         ("import os\nassert os.getcwd is None and os.fork is None", ""),
         ("try:\n    import resource\n    x = 0\nexcept ImportError:\n    x = 1", "assert x"),
         ("import dataclasses\n@dataclasses.dataclass\nclass A:\n    b: int", "assert A(1) == A(1)"),
@@ -138,7 +158,11 @@ fn both_clocks_run() {
     let busy = Job { limits, ..job("while True: pass", "") };
     let report = sandbox.run(&busy).unwrap();
     assert_eq!(report.ending, Ending::TimedOut { which: Limit::Cpu });
-    assert!(report.cpu >= Duration::from_millis(900) && report.cpu < Duration::from_secs(2), "{:?}", report.cpu);
+    assert!(
+        report.cpu >= Duration::from_millis(900) && report.cpu < Duration::from_secs(2),
+        "{:?}",
+        report.cpu
+    );
 }
 
 #[test]
@@ -168,12 +192,88 @@ fn many_threads_share_a_sandbox() {
                     let n = thread * 100 + i;
                     let passes = i % 3 != 0;
                     let candidate = format!("def f(): return {n}");
-                    let report = run(sandbox, &candidate, &format!("assert f() == {}", if passes { n } else { -1 }));
+                    let report =
+                        run(sandbox, &candidate, &format!("assert f() == {}", if passes { n } else { -1 }));
                     assert_eq!(report.ending == Ending::Passed, passes, "{n}: {report:?}");
                 }
             });
         }
     });
+}
+
+/// Not a test by itself: what the next one starts, and kills.
+#[test]
+#[ignore = "sleeps; started by another test"]
+fn sleeper() {
+    let limits = Limits { wall: Duration::from_secs(300), ..Limits::default() };
+    let sandbox = open(&settings()).unwrap();
+    let report = sandbox.run(&Job { limits, ..job("import time\ntime.sleep(300)", "") }).unwrap();
+    assert_eq!(report.ending, Ending::TimedOut { which: Limit::Wall });
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in m3::files::list(Path::new("/proc")).unwrap_or_default() {
+        let status = m3::files::read_text(&entry.join("status")).unwrap_or_default();
+        let field = |name| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|value| value.trim().parse::<u32>().ok())
+        };
+        if field("PPid:") == Some(pid) {
+            found.extend(field("Pid:"));
+        }
+    }
+    found
+}
+
+/// Waits until something is so.
+fn until<T>(what: &str, mut so: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..600 {
+        if let Some(found) = so() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("never came: {what}");
+}
+
+#[test]
+fn a_dead_helper_is_replaced_and_a_dead_parent_leaves_nothing() {
+    if sandbox().is_none() {
+        return;
+    }
+    let mut parent = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "sandbox::sleeper"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The probes run short programs first; the sleeper is the one that stays.
+    let family = |but: u32| {
+        until("a helper with a program that stays", || {
+            let helper = *children(parent.id()).iter().find(|&&pid| pid != but)?;
+            let program = *children(helper).first()?;
+            std::thread::sleep(Duration::from_millis(700));
+            children(helper).contains(&program).then_some((helper, program))
+        })
+    };
+    let gone = |pid: u32| {
+        until("the end of a process", || {
+            let status = m3::files::read_text(Path::new(&format!("/proc/{pid}/status"))).unwrap_or_default();
+            (status.is_empty() || status.contains("State:\tZ")).then_some(())
+        });
+    };
+    let kill = |pid: u32| {
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+    };
+    let (helper, program) = family(0);
+    kill(helper);
+    gone(program);
+    let (helper, program) = family(helper);
+    kill(parent.id());
+    parent.wait().unwrap();
+    gone(helper);
+    gone(program);
 }
 
 #[test]

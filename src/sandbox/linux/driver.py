@@ -68,11 +68,43 @@ def drive():
 
     # What the reference's reliability_guard takes away.
     builtins.exit = builtins.quit = builtins.help = None
-    for name in (
+    gone = (
         "kill system putenv remove removedirs rmdir fchdir setuid fork forkpty killpg rename renames truncate "
         "replace unlink fchmod fchown chmod chown chroot lchflags lchmod lchown getcwd chdir"
-    ).split():
+    ).split()
+    had = {name: getattr(os, name) for name in gone if hasattr(os, name)}
+    for name in gone:
         setattr(os, name, None)
+
+    # The reference has these modules loaded before it takes anything away; here they come when they are asked for.
+    class Later:
+        modules = {"multiprocessing.process": "", "shutil": "rmtree move chown", "subprocess": "Popen"}
+
+        def find_spec(self, name, path=None, target=None):
+            if name not in self.modules:
+                return None
+            for finder in sys.meta_path:
+                spec = None if finder is self else finder.find_spec(name, path, target)
+                if spec is not None:
+                    break
+            else:
+                return None
+            load = spec.loader.exec_module
+
+            def exec_module(module):
+                now = {known: getattr(os, known) for known in had}
+                vars(os).update(had)
+                try:
+                    load(module)
+                finally:
+                    vars(os).update(now)
+                for lost in self.modules[name].split():
+                    setattr(module, lost, None)
+
+            spec.loader.exec_module = exec_module
+            return spec
+
+    sys.meta_path.insert(0, Later())
     for name in ("ipdb", "joblib", "resource", "psutil", "tkinter"):
         sys.modules[name] = None
     if sys.path and sys.path[0] == "":

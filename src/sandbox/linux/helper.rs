@@ -102,11 +102,9 @@ fn refused(failure: Failure) -> Reply {
 /// What a death without a verdict means. Nobody but the kernel could have killed it: for its processor time, or for
 /// want of memory.
 fn ended(death: Death, cpu: Duration, job: &Job) -> Ending {
-    // The kernel's accounting and its ticks differ by a little.
-    let slack = Duration::from_millis(100);
     match death {
         Death::Code(code) => Ending::Exited { code },
-        Death::Signal(libc::SIGKILL | libc::SIGXCPU) if cpu + slack >= job.limits.cpu => {
+        Death::Signal(libc::SIGKILL | libc::SIGXCPU) if cpu >= job.limits.cpu => {
             Ending::TimedOut { which: Limit::Cpu }
         }
         Death::Signal(libc::SIGKILL) => Ending::OutOfMemory,

@@ -99,7 +99,9 @@ pub(super) fn launch(setup: &Setup, limits: &Limits, scratch: &CStr) -> Result<R
     let pipe = || io::pipe().map_err(Step::Pipes.failed());
     let ((driver_in, to), (from, driver_out)) = (pipe()?, pipe()?);
     let ((mut status, status_in), (go_out, mut go)) = (pipe()?, pipe()?);
-    system::never_wait(to.as_fd()).and_then(|()| system::never_wait(from.as_fd())).map_err(Step::Pipes.failed())?;
+    system::never_wait(to.as_fd())
+        .and_then(|()| system::never_wait(from.as_fd()))
+        .map_err(Step::Pipes.failed())?;
 
     let walls = setup.confinement == Confinement::Namespaces;
     let flags = if walls {
@@ -137,9 +139,7 @@ pub(super) fn launch(setup: &Setup, limits: &Limits, scratch: &CStr) -> Result<R
     let mapped = if walls { map_user(pid) } else { Ok(()) };
     let mut failure = Vec::new();
     let told = mapped.map_err(Step::Map.failed()).and_then(|()| {
-        go.write_all(b"!")
-            .and_then(|()| status.read_to_end(&mut failure))
-            .map_err(Step::Pipes.failed())
+        go.write_all(b"!").and_then(|()| status.read_to_end(&mut failure)).map_err(Step::Pipes.failed())
     });
     let outcome = match (told, failure.as_slice()) {
         (Ok(_), []) => return Ok(Running { pid, pidfd, to, from }),
@@ -252,10 +252,11 @@ fn die_with_the_helper() -> io::Result<()> {
 }
 
 fn limit(limits: &Limits, walls: bool) -> io::Result<()> {
-    let cpu = limits.cpu.as_secs() + u64::from(limits.cpu.subsec_nanos() > 0);
+    // The helper's clock is the limit; this is for the case that the helper is held up.
+    let cpu = limits.cpu.saturating_mul(2).as_secs() + 1;
     let mut wanted = vec![
         (libc::RLIMIT_AS, limits.memory),
-        (libc::RLIMIT_CPU, cpu.max(1)),
+        (libc::RLIMIT_CPU, cpu),
         (libc::RLIMIT_FSIZE, 16 << 20),
         (libc::RLIMIT_NOFILE, 64),
         (libc::RLIMIT_CORE, 0),
@@ -289,7 +290,9 @@ fn place(ends: &Ends) -> io::Result<()> {
     // signal calls change this process alone.
     unsafe {
         let (nowhere, input, output) = (nowhere.as_raw_fd(), input.as_raw_fd(), output.as_raw_fd());
-        for (from, number) in [(nowhere, 0), (nowhere, 1), (nowhere, 2), (input, DRIVER_IN), (output, DRIVER_OUT)] {
+        for (from, number) in
+            [(nowhere, 0), (nowhere, 1), (nowhere, 2), (input, DRIVER_IN), (output, DRIVER_OUT)]
+        {
             check(libc::dup2(from, number))?;
         }
         // The rest closes with exec.

@@ -107,27 +107,19 @@ impl Pool {
         (Seat(self), idle.helpers.pop())
     }
 
-    /// Runs a job in a helper. A helper that dies is replaced, once.
+    /// Runs a job in a helper. If the helper dies, once more in a new one.
     fn ask(&self, job: &Job) -> io::Result<Reply> {
-        let (_seat, helper) = self.take();
-        if let Some(mut helper) = helper
-            && let Ok(reply) = helper.ask(job)
-        {
+        let (_seat, mut waiting) = self.take();
+        let mut once = || {
+            let mut helper = match waiting.take() {
+                Some(helper) => helper,
+                None => Helper::start(&self.program, &self.setup)?,
+            };
+            let reply = helper.ask(job)?;
             self.idle().helpers.push(helper);
-            return Ok(reply);
-        }
-        let mut last = io::ErrorKind::BrokenPipe.into();
-        for _ in 0..2 {
-            let mut helper = Helper::start(&self.program, &self.setup)?;
-            match helper.ask(job) {
-                Ok(reply) => {
-                    self.idle().helpers.push(helper);
-                    return Ok(reply);
-                }
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
+            Ok(reply)
+        };
+        once().or_else(|_: io::Error| once())
     }
 
     fn run_once(&self, job: &Job) -> Result<Report, SandboxError> {
@@ -144,14 +136,19 @@ impl Pool {
     fn probe(&self) -> Result<(), SandboxUnavailable> {
         let quoted = serde_json::to_string(&self.version).unwrap_or_default(); // a JSON string is a Python string
         let inside = "import sys\nversion = sys.version";
-        let walls = "import os, socket\nseen = [p for p in ('/etc/passwd', '/proc/self', '/home') if os.path.exists(p)]\n\
+        let walls = "import os, socket\nseen = [p for p in ('/etc/passwd', '/proc/self', '/sys', '/var') if os.path.exists(p)]\n\
                      try:\n    socket.socket()\n    seen.append('socket')\nexcept OSError:\n    pass\npid = os.getpid()";
         let mut probes = vec![
             ("the same interpreter inside", inside, format!("assert version == {quoted}, version"), true),
             ("a wrong program fails", "", "assert False".to_owned(), false),
         ];
         if self.setup.confinement == Confinement::Namespaces {
-            probes.push(("the walls stand", walls, "assert (pid, seen) == (1, []), (pid, seen)".to_owned(), true));
+            probes.push((
+                "the walls stand",
+                walls,
+                "assert (pid, seen) == (1, []), (pid, seen)".to_owned(),
+                true,
+            ));
         }
         for (probe, candidate, tests, passes) in probes {
             let job = Job { candidate: candidate.to_owned(), tests, limits: Limits::default() };
@@ -170,9 +167,11 @@ impl Pool {
 
     fn explain(&self, error: SandboxError) -> SandboxUnavailable {
         match error {
-            SandboxError::Helper(source) => SandboxUnavailable::Helper { helper: self.program.clone(), source },
+            SandboxError::Helper(source) => {
+                SandboxUnavailable::Helper { helper: self.program.clone(), source }
+            }
             SandboxError::Walls { step, source } => SandboxUnavailable::Walls { step, fix: fix(), source },
-            other => SandboxUnavailable::Run(other),
+            other @ SandboxError::Interpreter { .. } => SandboxUnavailable::Run(other),
         }
     }
 }
@@ -230,7 +229,8 @@ fn fix() -> String {
         return "user namespaces are switched off; as root: sysctl user.max_user_namespaces=15000".to_owned();
     }
     if setting("/proc/sys/kernel/unprivileged_userns_clone").as_deref() == Some("0") {
-        return "user namespaces are for root only; as root: sysctl kernel.unprivileged_userns_clone=1".to_owned();
+        return "user namespaces are for root only; as root: sysctl kernel.unprivileged_userns_clone=1"
+            .to_owned();
     }
     if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").as_deref() == Some("1") {
         return "AppArmor restricts user namespaces; as root: sysctl \

@@ -123,7 +123,14 @@ mod tests {
 
     #[test]
     fn folders_inside_others_are_not_bound_twice() {
-        let found = outermost(paths(&["/usr/lib/python3", "/opt/py", "/usr", "/usr-local", "/opt/py/bin", "/opt/py"]));
+        let found = outermost(paths(&[
+            "/usr/lib/python3",
+            "/opt/py",
+            "/usr",
+            "/usr-local",
+            "/opt/py/bin",
+            "/opt/py",
+        ]));
         assert_eq!(found, paths(&["/opt/py", "/usr", "/usr-local"]));
     }
 

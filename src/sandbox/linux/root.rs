@@ -8,7 +8,9 @@ use super::launch::{Failure, Step};
 use super::system::{c_path, check};
 use super::wire::Setup;
 use crate::files;
-use landlock::{ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
+};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -21,8 +23,7 @@ const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 
 fn mount(from: &CStr, to: &CStr, kind: &CStr, flags: libc::c_ulong, data: &CStr) -> io::Result<()> {
     // SAFETY: all strings are terminated and live through the call.
-    let done =
-        unsafe { libc::mount(from.as_ptr(), to.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
+    let done = unsafe { libc::mount(from.as_ptr(), to.as_ptr(), kind.as_ptr(), flags, data.as_ptr().cast()) };
     check(done).map(drop)
 }
 
@@ -127,7 +128,9 @@ pub(super) fn enter(setup: &Setup) -> Result<(), Failure> {
     let root = PathBuf::from(BUILD.to_string_lossy().into_owned());
     for (path, source) in &sources {
         let target = below(&root, path);
-        if files::is_folder(path) || files::is_folder(Path::new(&format!("/proc/self/fd/{}", source.as_raw_fd()))) {
+        if files::is_folder(path)
+            || files::is_folder(Path::new(&format!("/proc/self/fd/{}", source.as_raw_fd())))
+        {
             folder(&target)?;
         } else {
             target.parent().map_or(Ok(()), folder)?;
@@ -152,7 +155,8 @@ pub(super) fn enter(setup: &Setup) -> Result<(), Failure> {
     // takes it off again (pivot_root(2), "pivot_root(".", ".")").
     unsafe {
         check(libc::chdir(BUILD.as_ptr())).map_err(Step::Pivot.failed())?;
-        check(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr())).map_err(Step::Pivot.failed())?;
+        check(libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()))
+            .map_err(Step::Pivot.failed())?;
         check(libc::umount2(c".".as_ptr(), libc::MNT_DETACH)).map_err(Step::Pivot.failed())?;
         check(libc::chdir(c"/tmp".as_ptr())).map_err(Step::Pivot.failed())?;
     }

@@ -21,9 +21,8 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
 /// The version of Landlock's interface in this kernel, 0 where there is none.
 pub(in super::super) fn landlock_abi() -> i64 {
     // SAFETY: with no attributes and the VERSION flag, the call only reports a number.
-    let version = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32)
-    };
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
     version.max(0)
 }
 
@@ -117,7 +116,13 @@ pub(super) unsafe fn clone_process(flags: u64) -> io::Result<Option<(libc::pid_t
 pub(super) fn kill(pidfd: BorrowedFd<'_>) {
     // SAFETY: a pidfd names one process for ever; no siginfo is passed. That it is gone already is no failure.
     unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, std::ptr::null::<u8>(), 0_u32)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            std::ptr::null::<u8>(),
+            0_u32,
+        )
     };
 }
 
@@ -156,6 +161,17 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<(Death, Duration)> {
     };
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
     Ok((death, time(usage.ru_utime) + time(usage.ru_stime)))
+}
+
+/// Processor time of all threads of a process so far; `None` if it is gone.
+pub(super) fn cpu_time(pid: libc::pid_t) -> Option<Duration> {
+    let mut clock: libc::clockid_t = 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: both out-pointers live through the calls; the clock is read only if the first call made it.
+    let read = unsafe {
+        libc::clock_getcpuclockid(pid, &raw mut clock) == 0 && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    read.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// Makes a folder with a name of its own, for this user only; `pattern` ends in `XXXXXX`.

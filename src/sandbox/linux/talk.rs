@@ -3,7 +3,7 @@
 
 use super::super::job::{Ending, Job, Limit};
 use super::launch::Running;
-use super::system::{For, kill, wait_any};
+use super::system::{For, cpu_time, kill, wait_any};
 use crate::files;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -37,18 +37,28 @@ enum Stage {
 }
 
 /// Leads the conversation to its end. `pool` is the descriptor that closes when nobody waits for the verdict.
-pub(super) fn talk(job: &Job, running: &mut Running, nonce: [u8; NONCE], pool: BorrowedFd<'_>) -> io::Result<Talk> {
+pub(super) fn talk(
+    job: &Job,
+    running: &mut Running,
+    nonce: [u8; NONCE],
+    pool: BorrowedFd<'_>,
+) -> io::Result<Talk> {
     let mut stage = Stage::Start;
     let mut heard: Vec<u8> = Vec::new();
     let mut to_say: Vec<u8> = Vec::new();
     let mut clock = Clock::start(running.pid, START);
     let mut deaf = false;
     loop {
-        let Some(left) = clock.left() else {
-            return Ok(match stage {
-                Stage::Start => Talk::NotReady,
-                _ => Talk::Verdict(Ending::TimedOut { which: Limit::Wall }, clock.elapsed()),
-            });
+        let left = match (clock.left(), cpu_left(running.pid, job.limits.cpu), &stage) {
+            (Some(wall), _, Stage::Start) => wall,
+            (None, _, Stage::Start) => return Ok(Talk::NotReady),
+            (_, None, _) => {
+                return Ok(Talk::Verdict(Ending::TimedOut { which: Limit::Cpu }, clock.elapsed()));
+            }
+            (None, _, _) => {
+                return Ok(Talk::Verdict(Ending::TimedOut { which: Limit::Wall }, clock.elapsed()));
+            }
+            (Some(wall), Some(cpu), _) => wall.min(cpu),
         };
         let [hangup, ended, readable, writable] = wait_any(
             [
@@ -115,6 +125,14 @@ pub(super) fn talk(job: &Job, running: &mut Running, nonce: [u8; NONCE], pool: B
     }
 }
 
+/// What is left of the processor time; `None` when it is over. Asked again after that much wall time, so that a
+/// program on one processor is stopped on the spot, and one on several a little later. (The kernel's own limit,
+/// `RLIMIT_CPU`, counts by ticks and can be a fifth off on a busy machine: it is only the belt behind this.)
+fn cpu_left(pid: libc::pid_t, limit: Duration) -> Option<Duration> {
+    let left = limit.checked_sub(cpu_time(pid).unwrap_or_default())?;
+    (!left.is_zero()).then(|| left.max(Duration::from_millis(5)))
+}
+
 fn waits(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
@@ -177,7 +195,7 @@ impl Clock {
         let elapsed = self.elapsed();
         let counted = if elapsed < self.limit {
             elapsed
-        } else if elapsed < self.limit * STRETCH {
+        } else if elapsed < self.limit.saturating_mul(STRETCH) {
             elapsed.saturating_sub(queued(&self.schedule).saturating_sub(self.queued_before))
         } else {
             return None;

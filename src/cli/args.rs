@@ -1,0 +1,189 @@
+//! The flags, as typed.
+
+use crate::units::TokenCount;
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done; 1 the request is wrong; 2 unexpected fault; 3 done, but some items could not be scored;
+4 stopped (the same command goes on from there).";
+
+/// Merge Llama fine-tunes, and measure what the merge is worth.
+#[derive(Debug, Parser)]
+#[command(name = "m3", version, after_help = AFTER_HELP)]
+pub(super) struct Args {
+    /// No progress on stderr.
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    /// The folder that holds experiments/, models/ and datasets/ [default: found upwards of the working folder, then
+    /// of the program].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Reproduce a table of the paper.
+    Reproduce(Reproduce),
+    /// Evaluate a model, or a merge that nobody has written, on benchmarks.
+    Eval(Eval),
+    /// Write a merge as a Hugging Face folder.
+    Merge(Merge),
+    /// Continue prompts.
+    Generate(Generate),
+    /// Say what works on this machine, what is missing, and how to get it.
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Reproduce {
+    /// Which table.
+    pub(super) table: TableName,
+    /// Which suite: a name in experiments/, or a file.
+    #[arg(long, default_value = "tiny")]
+    pub(super) suite: String,
+    #[command(flatten)]
+    pub(super) running: Running,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum TableName {
+    /// Single models and pairs, task arithmetic without and with M³.
+    Table1,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Eval {
+    /// A Hugging Face folder, or a recipe file.
+    pub(super) model: PathBuf,
+    /// Benchmarks, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
+    pub(super) bench: Vec<String>,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// At most so many items of each benchmark, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) running: Running,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SplitName {
+    Validation,
+    Test,
+}
+
+/// What every command that runs models has.
+#[derive(Debug, Group)]
+pub(super) struct Running {
+    /// Where answers, verdicts and tables are kept; the same folder resumes.
+    #[arg(long, default_value = "m3-runs", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Who answers.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) engine: EngineName,
+    /// How programs that a model wrote are confined.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) sandbox: SandboxName,
+    /// The Python 3 that runs them [default: the first on PATH].
+    #[arg(long, value_name = "FILE")]
+    pub(super) python: Option<PathBuf>,
+    /// Needed for `--sandbox none`: programs that a model wrote then run with your rights.
+    #[arg(long)]
+    pub(super) i_accept_arbitrary_code_execution: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum EngineName {
+    /// Our own, batched.
+    #[default]
+    Batched,
+    /// candle-transformers, one request at a time.
+    Reference,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum SandboxName {
+    /// Linux namespaces without network, on a read-only root.
+    #[default]
+    Namespaces,
+    /// Nothing but limits on time and memory. Marks every record.
+    None,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Merge {
+    /// A recipe file (TOML).
+    pub(super) recipe: PathBuf,
+    /// The folder to write, which must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Largest shard in bytes.
+    #[arg(long, default_value_t = 5_000_000_000, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) shard_size: u64,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Generate {
+    /// A Hugging Face folder, or a recipe file.
+    pub(super) model: PathBuf,
+    /// Prompts, taken as they are; without any, stdin is one prompt.
+    #[arg(conflicts_with = "prompts")]
+    pub(super) prompt: Vec<String>,
+    /// A file of prompts, one JSON object `{"id", "prompt"}` a line.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompts: Option<PathBuf>,
+    /// At most so many new tokens for each prompt.
+    #[arg(long, default_value = "256", value_name = "N", value_parser = tokens)]
+    pub(super) max_tokens: TokenCount,
+    /// End at this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) stop: Vec<String>,
+    /// Who answers.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) engine: EngineName,
+    /// One JSON object `{"id", "text", "tokens", "finish"}` a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn tokens(text: &str) -> Result<TokenCount, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("a whole number of at least 1 is needed".into()),
+        Ok(n) => Ok(TokenCount(n)),
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Doctor {
+    /// The Python 3 that would run programs [default: the first on PATH].
+    #[arg(long, value_name = "FILE")]
+    pub(super) python: Option<PathBuf>,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,82 @@
+//! `m3 eval MODEL|RECIPE --bench …`
+
+use super::args::{Eval, SplitName};
+use super::failure::{Failure, UNSCORED};
+use super::output::Output;
+use super::settings::Settings;
+use crate::bench::{DataSource, Split};
+use crate::evaluate::{Evaluation, Summary};
+use crate::experiment::{Lab, Model};
+use crate::ids::BenchmarkId;
+use serde::Serialize;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// One benchmark's figures; mean and interval in [0, 1].
+#[derive(Serialize)]
+struct ResultRow<'a> {
+    benchmark: &'a BenchmarkId,
+    n: usize,
+    mean: Option<f64>,
+    ci95: Option<(f64, f64)>,
+    invalid: usize,
+    unscored: usize,
+    run: &'a str,
+}
+
+pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
+    let ids: Vec<BenchmarkId> = args.bench.iter().map(|b| b.as_str().into()).collect();
+    let data = match &args.data {
+        Some(folder) => DataSource::Folder(folder.clone()),
+        None => settings.embedded_data()?,
+    };
+    let split = match args.split {
+        SplitName::Validation => Split::Validation,
+        SplitName::Test => Split::Test,
+    };
+    let limit = args.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let lab = Lab::open(settings.lab(&args.running, data, limit)?, &ids, output)?;
+    let items = ids.iter().map(|id| lab.items(id, split)).collect::<Result<Vec<_>, _>>()?;
+    let model = Model::open(&args.model, output)?;
+    let mut subject = lab.subject(&model)?;
+    let mut done = Vec::new();
+    for (id, items) in ids.iter().zip(&items) {
+        done.push(lab.evaluate(&mut subject, id, items)?);
+    }
+    output.result(&if args.running.json { json(&done) } else { table(&done) });
+    let unscored: usize = done.iter().map(|e| e.summary.unscored).sum();
+    Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
+}
+
+fn json(done: &[Evaluation]) -> String {
+    let results: Vec<ResultRow<'_>> = done
+        .iter()
+        .map(|e| {
+            let Summary { n, mean, ci95, invalid, unscored } = e.summary;
+            ResultRow { benchmark: &e.benchmark, n, mean, ci95, invalid, unscored, run: e.run.as_str() }
+        })
+        .collect();
+    format!("{}\n", serde_json::json!({ "results": results }))
+}
+
+fn table(done: &[Evaluation]) -> String {
+    let mut text = format!(
+        "{:<14} {:>6} {:>8}  {:<16} {:>8} {:>9}  run\n",
+        "benchmark", "n", "mean %", "95 % interval", "invalid", "unscored"
+    );
+    for e in done {
+        let s = &e.summary;
+        let mean = s.mean.map_or("–".to_owned(), |m| format!("{:.2}", 100.0 * m));
+        let ci = s.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
+        let _ = writeln!(
+            text,
+            "{:<14} {:>6} {mean:>8}  {ci:<16} {:>8} {:>9}  {}",
+            e.benchmark.as_str(),
+            s.n,
+            s.invalid,
+            s.unscored,
+            e.run
+        );
+    }
+    text
+}

@@ -1,0 +1,88 @@
+//! Which exit code an error has, and how it is told: what failed, why, down to the cause.
+
+use super::output::Output;
+use crate::checkpoint::CheckpointError;
+use crate::completion::CompleteError;
+use crate::engine::EngineError;
+use crate::evaluate::EvaluateError;
+use crate::experiment::ExperimentError;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Done, but some items could not be scored.
+pub(super) const UNSCORED: u8 = 3;
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The request is wrong, or this machine cannot serve it: exit code 1.
+    Request(Box<dyn Error>),
+    /// Something broke that should not: exit code 2.
+    Fault(Box<dyn Error>),
+    /// The user asked to stop: exit code 4.
+    Stopped(Box<dyn Error>),
+}
+
+impl Failure {
+    /// A wrong request, in a sentence of the command's own.
+    pub(super) fn request(message: impl Into<String>) -> Self {
+        Self::Request(message.into().into())
+    }
+
+    pub(super) fn report(&self, output: &Output) -> ExitCode {
+        let (code, error) = match self {
+            Self::Request(e) => (1, e),
+            Self::Fault(e) => (2, e),
+            Self::Stopped(e) => (4, e),
+        };
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(e) = cause {
+            let line = e.to_string();
+            // A transparent wrapper says the same again.
+            if !text.ends_with(&line) {
+                text.push_str("\n  because ");
+                text.push_str(&line);
+            }
+            cause = e.source();
+        }
+        output.error(&text);
+        ExitCode::from(code)
+    }
+}
+
+/// What clap has to say: help and version are no errors; a wrong flag is a wrong request.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    // If even this cannot be printed, nobody is there to read it.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(1) } else { ExitCode::SUCCESS }
+}
+
+impl From<ExperimentError> for Failure {
+    fn from(e: ExperimentError) -> Self {
+        match e {
+            ExperimentError::Evaluate(EvaluateError::Stopped)
+            | ExperimentError::Checkpoint(CheckpointError::Stopped) => Self::Stopped(Box::new(e)),
+            ExperimentError::Evaluate(EvaluateError::Complete(_)) => Self::Fault(Box::new(e)),
+            _ => Self::Request(Box::new(e)),
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(e: EngineError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
+impl From<CompleteError> for Failure {
+    fn from(e: CompleteError) -> Self {
+        Self::Fault(Box::new(e))
+    }
+}
+
+impl From<crate::files::FileError> for Failure {
+    fn from(e: crate::files::FileError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}

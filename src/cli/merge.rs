@@ -1,0 +1,39 @@
+//! `m3 merge RECIPE --out DIR`
+
+use super::args::Merge;
+use super::failure::Failure;
+use super::output::Output;
+use crate::checkpoint::CheckpointError;
+use crate::experiment::{ExperimentError, Model};
+use crate::files;
+use std::process::ExitCode;
+
+pub(super) fn run(args: &Merge, output: &Output) -> Result<ExitCode, Failure> {
+    if files::is_folder(&args.recipe) {
+        return Err(Failure::request(format!("`{}` is a folder; a recipe is a TOML file", args.recipe.display())));
+    }
+    if files::exists(&args.out) {
+        return Err(ExperimentError::from(CheckpointError::OutputExists { path: args.out.clone() }).into());
+    }
+    let model = Model::open(&args.recipe, output)?;
+    model.write(&args.out, args.shard_size, output)?;
+    let manifest = model.weights.manifest();
+    if args.json {
+        let record = serde_json::json!({
+            "out": args.out,
+            "tensors": manifest.len(),
+            "parameters": manifest.parameters(),
+            "made_from": model.about,
+        });
+        output.result(&format!("{record}\n"));
+    } else {
+        output.result(&format!(
+            "{}: {} tensors, {} parameters, coefficients {}\n",
+            args.out.display(),
+            manifest.len(),
+            manifest.parameters(),
+            model.about["coefficients"]
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,102 @@
+//! What the flags mean on this machine: where the project's files are, and what the environment says. The only reader
+//! of the environment.
+
+use super::args::{Args, EngineName, Running, SandboxName};
+use super::failure::Failure;
+use crate::bench::DataSource;
+use crate::experiment::{EngineChoice, LabSettings};
+use crate::sandbox;
+use std::path::{Path, PathBuf};
+
+/// Settings that all commands share.
+pub(super) struct Settings {
+    /// The folder that holds experiments/, models/ and datasets/, if there is one.
+    home: Option<PathBuf>,
+    /// `PATH`, where Python is looked for.
+    search_path: Vec<PathBuf>,
+    /// This program, which starts itself again to confine others.
+    program: PathBuf,
+}
+
+impl Settings {
+    pub(super) fn resolve(args: &Args) -> Result<Self, Failure> {
+        let program = std::env::current_exe().map_err(|e| Failure::Fault(Box::new(e)))?;
+        let home = match &args.home {
+            Some(home) if !is_home(home) => {
+                return Err(Failure::request(format!(
+                    "`{}` has no folder experiments; --home is the folder that holds experiments, models and datasets",
+                    home.display()
+                )));
+            }
+            Some(home) => Some(home.clone()),
+            None => {
+                let working = std::env::current_dir().unwrap_or_default();
+                let mut above = working.ancestors().chain(program.ancestors());
+                above.find(|p| is_home(p)).map(Path::to_owned)
+            }
+        };
+        let search_path =
+            std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
+        Ok(Self { home, search_path, program })
+    }
+
+    /// The folder of the project's own files.
+    pub(super) fn home(&self) -> Result<&Path, Failure> {
+        self.home.as_deref().ok_or_else(|| {
+            Failure::request(
+                "the project's files were not found: run inside a clone of it, or give --home DIR, the folder that \
+                 holds experiments, models and datasets",
+            )
+        })
+    }
+
+    /// The embedded data sets.
+    pub(super) fn embedded_data(&self) -> Result<DataSource, Failure> {
+        Ok(DataSource::Embedded(self.home()?.join("datasets/tiny")))
+    }
+
+    /// How programs are confined, and which Python runs them: the one that was named, else the first on `PATH`.
+    pub(super) fn sandbox(&self, policy: sandbox::Policy, python: Option<&Path>) -> sandbox::Settings {
+        sandbox::Settings {
+            policy,
+            python: python.map(Path::to_owned),
+            ..sandbox::Settings::new(self.program.clone(), self.search_path.clone())
+        }
+    }
+
+    pub(super) fn lab(
+        &self,
+        running: &Running,
+        data: DataSource,
+        limit: Option<usize>,
+    ) -> Result<LabSettings, Failure> {
+        let policy = match (running.sandbox, running.i_accept_arbitrary_code_execution) {
+            (SandboxName::Namespaces, _) => sandbox::Policy::Namespaces,
+            (SandboxName::None, true) => sandbox::Policy::None { accepted_arbitrary_code_execution: () },
+            (SandboxName::None, false) => {
+                return Err(Failure::request(
+                    "--sandbox none runs programs that a model wrote with your rights; if you mean it, add \
+                     --i-accept-arbitrary-code-execution",
+                ));
+            }
+        };
+        Ok(LabSettings {
+            store: running.out.clone(),
+            data,
+            engine: engine(running.engine),
+            sandbox: self.sandbox(policy, running.python.as_deref()),
+            limit,
+        })
+    }
+}
+
+pub(super) fn engine(name: EngineName) -> EngineChoice {
+    match name {
+        EngineName::Batched => EngineChoice::Batched,
+        EngineName::Reference => EngineChoice::Reference,
+    }
+}
+
+fn is_home(folder: &Path) -> bool {
+    folder.join("experiments").is_dir()
+}

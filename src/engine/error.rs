@@ -1,0 +1,77 @@
+//! What can be wrong with a model that is to be run.
+
+use crate::checkpoint::CheckpointError;
+use thiserror::Error;
+
+/// A model that cannot be run, or an engine that failed.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The weights cannot be read, or are not what the config says.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// `tokenizer.json` does not parse.
+    #[error(
+        "tokenizer.json cannot be used: {reason}; save the fast tokenizer beside the weights (transformers: `tokenizer.save_pretrained`)"
+    )]
+    Tokenizer {
+        /// The tokenizer library's own words.
+        reason: String,
+    },
+    /// The tokenizer knows more tokens than the embedding has rows.
+    #[error(
+        "tokenizer.json gives `{token}` the id {id}, but the embedding `model.embed_tokens.weight` has {rows} rows; the tokenizer belongs to another model, or the embedding must be resized"
+    )]
+    TokenizerTooLarge {
+        /// The token with the largest id.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// `generation_config.json` does not parse.
+    #[error("generation_config.json cannot be used: {reason}; correct it or remove it")]
+    GenerationConfig {
+        /// Where and why.
+        reason: String,
+    },
+    /// Generated tokens that the tokenizer cannot turn into text.
+    #[error(
+        "the tokenizer cannot decode what was generated: {reason}; tokenizer.json does not belong to these weights"
+    )]
+    Undecodable {
+        /// The tokenizer library's own words.
+        reason: String,
+    },
+    /// Logits were asked for after a token that does not exist.
+    #[error("token {id} at position {position} is outside the embedding of {rows} rows")]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// Its place in the input.
+        position: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// Logits were asked for after no token, or after more than the context holds.
+    #[error("logits need between 1 and {context} tokens (the model's context), but got {tokens}")]
+    TokenCount {
+        /// Tokens given.
+        tokens: usize,
+        /// The model's context.
+        context: usize,
+    },
+    /// The reference engine derives the width of a head from the hidden size and knows no other.
+    #[error(
+        "the reference engine needs `head_dim` = hidden_size / num_attention_heads = {derived}, but config.json says {head_dim}; use the packed engine"
+    )]
+    ReferenceHeadDim {
+        /// From the config.
+        head_dim: usize,
+        /// What the reference would use.
+        derived: usize,
+    },
+    /// candle, which runs the reference engine, failed.
+    #[error("the reference engine failed")]
+    Candle(#[from] candle_core::Error),
+}

@@ -1,0 +1,262 @@
+//! Grouped-query attention of a ragged batch: each sequence sees its own keys and values only.
+//!
+//! Work is cut into blocks of some tokens of one sequence. A block's queries of the heads that share a key head form
+//! one matrix; scores, softmax and answer are two packed products around a row function. A token's sums run over the
+//! positions that it may see, in their order; those that other tokens of its block see beyond them weigh exactly 0.
+
+use super::elementwise;
+use super::isa::Isa;
+use super::linear::Linear;
+use super::rope::Rope;
+use super::simd::{self, LANES, Panels, Rows, Store, Team};
+use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
+use crate::engine::kv::Kv;
+use crate::engine::llama::Piece;
+use rayon::prelude::*;
+
+/// Tokens of a block: few enough that little is computed beyond the diagonal, enough to fill a register tile.
+const BLOCK_TOKENS: usize = 16;
+/// Query rows times positions below which attention stays on the calling thread.
+const WORTH_SHARING: usize = 1 << 12;
+
+/// Weights of one attention block.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    /// `[(heads + 2 · kv_heads) · head_dim, hidden]`: queries, keys, values.
+    qkv: Linear,
+    /// `[hidden, heads · head_dim]`
+    output: Linear,
+    hidden: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+/// Room to work in, kept between steps.
+#[derive(Debug, Default)]
+pub(crate) struct AttentionRoom {
+    /// `[rows, width of qkv]`
+    qkv: Vec<f32>,
+    /// `[rows, heads · head_dim]`
+    answers: Vec<f32>,
+    /// One for each part of the work that may run at once.
+    parts: Vec<BlockRoom>,
+}
+
+#[derive(Debug, Default)]
+struct BlockRoom {
+    /// `[rows of the block, head_dim]`
+    queries: Vec<f32>,
+    /// `[rows of the block, positions]`
+    scores: Vec<f32>,
+    /// `[rows of the block, head_dim in whole panels]`
+    mixed: Vec<f32>,
+    /// Sum of the softmax numerators, `[rows of the block]`.
+    sums: Vec<f32>,
+}
+
+/// Some tokens of one piece.
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    piece: usize,
+    /// Row of the block's first token in the batch.
+    row: usize,
+    /// Its position in its sequence.
+    position: usize,
+    tokens: usize,
+}
+
+impl Attention {
+    /// Reads and packs the weights below `prefix`.
+    pub(crate) fn load(
+        source: &dyn TensorSource,
+        config: &ModelConfig,
+        prefix: &str,
+    ) -> Result<Self, CheckpointError> {
+        let name = |part: &str| format!("{prefix}.self_attn.{part}_proj.weight").into();
+        let (hidden, heads, kv_heads, head_dim) =
+            (config.hidden_size, config.heads, config.kv_heads, config.head_dim);
+        let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
+        let qkv =
+            Linear::load(source, &[(name("q"), queries), (name("k"), keys), (name("v"), keys)], hidden)?;
+        let output = Linear::load(source, &[(name("o"), hidden)], queries)?;
+        Ok(Self { qkv, output, hidden, heads, kv_heads, head_dim })
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.qkv.bytes() + self.output.bytes()
+    }
+
+    /// Adds the block's output to the residual stream, `residual[rows, width] += attention(normed[rows, hidden])`, and
+    /// puts the new keys and values of layer `layer` into the pieces' slots.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the batch, its stream and the room to work in are separate things"
+    )]
+    pub(crate) fn add(
+        &self,
+        isa: Isa,
+        team: Team,
+        layer: usize,
+        rope: &Rope,
+        pieces: &mut [Piece<'_>],
+        normed: &[f32],
+        residual: &mut [f32],
+        room: &mut AttentionRoom,
+    ) {
+        let rows = normed.len() / self.hidden;
+        let (width, answer) = (self.qkv.width(), self.heads * self.head_dim);
+        let AttentionRoom { qkv, answers, parts } = room;
+        qkv.resize(rows * width, 0.0);
+        answers.resize(rows * answer, 0.0);
+        let x = Rows { data: normed, stride: self.hidden, count: rows };
+        self.qkv.apply(isa, team, x, qkv, Store::Replace);
+        self.remember(layer, rope, pieces, qkv);
+        self.look_back(isa, team, layer, rope, pieces, qkv, answers, parts);
+        let x = Rows { data: answers, stride: answer, count: rows };
+        self.output.apply(isa, team, x, residual, Store::Add);
+    }
+
+    /// Puts keys, turned to their positions, and values into the slots.
+    fn remember(&self, layer: usize, rope: &Rope, pieces: &mut [Piece<'_>], qkv: &[f32]) {
+        let dim = self.head_dim;
+        let mut rows = qkv.chunks_exact(self.qkv.width());
+        for piece in pieces {
+            let start = piece.kv.len();
+            for (position, row) in (start..start + piece.tokens.len()).zip(&mut rows) {
+                let (keys, values) = row[self.heads * dim..].split_at(self.kv_heads * dim);
+                for head in 0..self.kv_heads {
+                    let key = &keys[head * dim..][..dim];
+                    rope.turn(key, position, piece.kv.put_key(layer, head, position));
+                    piece.kv.put_value(layer, head, position, &values[head * dim..][..dim]);
+                }
+            }
+        }
+    }
+
+    /// Computes `answers[rows, heads · head_dim]`.
+    #[expect(clippy::too_many_arguments, reason = "as `add`")]
+    fn look_back(
+        &self,
+        isa: Isa,
+        team: Team,
+        layer: usize,
+        rope: &Rope,
+        pieces: &[Piece<'_>],
+        qkv: &[f32],
+        answers: &mut [f32],
+        rooms: &mut Vec<BlockRoom>,
+    ) {
+        let blocks = blocks(pieces);
+        let cost = |b: &Block| b.tokens * self.heads * (b.position + b.tokens);
+        let total: usize = blocks.iter().map(cost).sum();
+        let parts = match team {
+            Team::Pool if total >= WORTH_SHARING => rayon::current_num_threads().min(blocks.len()),
+            _ => 1,
+        };
+        rooms.resize_with(rooms.len().max(parts), BlockRoom::default);
+        // Consecutive blocks of about equal cost, each with the rows of `answers` that it fills.
+        let width = self.heads * self.head_dim;
+        let (mut shares, mut left, mut blocks) = (Vec::with_capacity(parts), answers, blocks.as_slice());
+        let mut spent = 0;
+        for (part, room) in rooms.iter_mut().take(parts).enumerate() {
+            let limit = total * (part + 1) / parts;
+            let mut count = 0;
+            while count < blocks.len() && (spent < limit || part + 1 == parts) {
+                spent += cost(&blocks[count]);
+                count += 1;
+            }
+            let (mine, rest) = blocks.split_at(count);
+            blocks = rest;
+            let rows: usize = mine.iter().map(|b| b.tokens).sum();
+            let (out, rest) = left.split_at_mut(rows * width);
+            left = rest;
+            shares.push((mine, out, room));
+        }
+        let work = |(blocks, mut out, room): (&[Block], &mut [f32], &mut BlockRoom)| {
+            for block in blocks {
+                let (now, rest) = std::mem::take(&mut out).split_at_mut(block.tokens * width);
+                self.block(isa, layer, rope, *block, pieces[block.piece].kv, qkv, now, room);
+                out = rest;
+            }
+        };
+        if shares.len() == 1 {
+            shares.into_iter().for_each(work);
+        } else {
+            shares.into_par_iter().for_each(work);
+        }
+    }
+
+    /// One block: `answers[tokens, heads · head_dim]`.
+    #[expect(clippy::too_many_arguments, reason = "as `add`")]
+    fn block(
+        &self,
+        isa: Isa,
+        layer: usize,
+        rope: &Rope,
+        block: Block,
+        kv: &Kv,
+        qkv: &[f32],
+        answers: &mut [f32],
+        room: &mut BlockRoom,
+    ) {
+        let (dim, group) = (self.head_dim, self.heads / self.kv_heads);
+        let scale = 1.0 / (dim as f32).sqrt();
+        let rows = block.tokens * group;
+        let seen_by_last = block.position + block.tokens;
+        let stride = seen_by_last.next_multiple_of(LANES);
+        let mixed_width = dim.next_multiple_of(LANES);
+        let BlockRoom { queries, scores, mixed, sums } = room;
+        queries.resize(rows * dim, 0.0);
+        scores.resize(rows * stride, 0.0);
+        mixed.resize(rows * mixed_width, 0.0);
+        sums.resize(rows, 0.0);
+        for kv_head in 0..self.kv_heads {
+            // Row `token · group + member` is the query of head `kv_head · group + member`.
+            for (row, query) in queries.chunks_exact_mut(dim).enumerate() {
+                let (token, head) = (row / group, kv_head * group + row % group);
+                let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
+                rope.turn(from, block.position + token, |i, value| query[i] = value);
+            }
+            let keys =
+                Panels { lanes: kv.keys(layer, kv_head), stride: dim, count: stride / LANES, depth: dim };
+            let x = Rows { data: queries, stride: dim, count: rows };
+            simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
+            for ((row, scores), sum) in scores.chunks_exact_mut(stride).enumerate().zip(&mut *sums) {
+                let (seen, hidden) = scores.split_at_mut(block.position + row / group + 1);
+                *sum = elementwise::softmax_numerators(isa, seen, scale);
+                hidden.fill(0.0);
+            }
+            let values = Panels {
+                lanes: kv.values(layer, kv_head),
+                stride: kv.capacity(),
+                count: mixed_width / LANES,
+                depth: seen_by_last,
+            };
+            let x = Rows { data: scores, stride, count: rows };
+            simd::multiply(isa, Team::Alone, x, values, mixed, mixed_width, Store::Replace);
+            for ((row, mixed), sum) in mixed.chunks_exact(mixed_width).enumerate().zip(&*sums) {
+                let (token, head) = (row / group, kv_head * group + row % group);
+                let to = &mut answers[(token * self.heads + head) * dim..][..dim];
+                for (to, &mixed) in to.iter_mut().zip(mixed) {
+                    *to = mixed / sum;
+                }
+            }
+        }
+    }
+}
+
+fn blocks(pieces: &[Piece<'_>]) -> Vec<Block> {
+    let (mut blocks, mut row) = (Vec::new(), 0);
+    for (number, piece) in pieces.iter().enumerate() {
+        let mut done = 0;
+        while done < piece.tokens.len() {
+            let tokens = BLOCK_TOKENS.min(piece.tokens.len() - done);
+            blocks.push(Block { piece: number, row, position: piece.kv.len() + done, tokens });
+            done += tokens;
+            row += tokens;
+        }
+    }
+    blocks
+}

@@ -1,0 +1,65 @@
+//! The feed-forward block: down(silu(gate(x)) · up(x)).
+
+use super::elementwise;
+use super::isa::Isa;
+use super::linear::Linear;
+use super::simd::{Rows, Store, Team};
+use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
+
+/// Weights of one feed-forward block.
+#[derive(Debug)]
+pub(crate) struct Mlp {
+    /// `[2 · intermediate, hidden]`: the gate, then the up projection.
+    gate_up: Linear,
+    /// `[hidden, intermediate]`
+    down: Linear,
+    hidden: usize,
+    intermediate: usize,
+}
+
+impl Mlp {
+    /// Reads and packs the weights below `prefix`.
+    pub(crate) fn load(
+        source: &dyn TensorSource,
+        config: &ModelConfig,
+        prefix: &str,
+    ) -> Result<Self, CheckpointError> {
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+        let name = |part: &str| format!("{prefix}.mlp.{part}_proj.weight").into();
+        let gate_up =
+            Linear::load(source, &[(name("gate"), intermediate), (name("up"), intermediate)], hidden)?;
+        let down = Linear::load(source, &[(name("down"), hidden)], intermediate)?;
+        Ok(Self { gate_up, down, hidden, intermediate })
+    }
+
+    /// Bytes of the packed weights.
+    pub(crate) fn bytes(&self) -> usize {
+        self.gate_up.bytes() + self.down.bytes()
+    }
+
+    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(normed[rows, hidden])`. `wide` and
+    /// `narrow` are room to work in.
+    pub(crate) fn add(
+        &self,
+        isa: Isa,
+        team: Team,
+        normed: &[f32],
+        residual: &mut [f32],
+        wide: &mut Vec<f32>,
+        narrow: &mut Vec<f32>,
+    ) {
+        let (hidden, intermediate) = (self.hidden, self.intermediate);
+        let rows = normed.len() / hidden;
+        let width = self.gate_up.width();
+        wide.resize(rows * width, 0.0);
+        narrow.resize(rows * intermediate, 0.0);
+        let x = Rows { data: normed, stride: hidden, count: rows };
+        self.gate_up.apply(isa, team, x, wide, Store::Replace);
+        for (both, out) in wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)) {
+            let (gate, rest) = both.split_at(intermediate);
+            elementwise::silu_times(isa, gate, &rest[..intermediate], out);
+        }
+        let x = Rows { data: narrow, stride: intermediate, count: rows };
+        self.down.apply(isa, team, x, residual, Store::Add);
+    }
+}

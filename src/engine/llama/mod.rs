@@ -1,0 +1,27 @@
+//! **The Llama model on packed rows.** All tokens of a step, whatever their sequences, are the rows of one matrix; only
+//! attention looks at which row belongs to whom.
+//!
+//! - `isa`: what the CPU can; `simd`: the packed matrix product; `elementwise`: functions of one row
+//! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
+//! - `model`: the whole
+
+mod attention;
+mod elementwise;
+mod isa;
+mod linear;
+mod mlp;
+mod model;
+mod norm;
+mod rope;
+mod simd;
+
+pub(crate) use attention::Attention;
+pub(crate) use isa::Isa;
+pub use isa::kernel_name;
+pub(crate) use linear::Linear;
+pub use linear::matmul_gflops;
+pub(crate) use mlp::Mlp;
+pub(crate) use model::{Layer, Llama, Piece, Room};
+pub(crate) use norm::Norm;
+pub(crate) use rope::Rope;
+pub(crate) use simd::{LANES, Lanes, Team};

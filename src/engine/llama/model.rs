@@ -1,0 +1,132 @@
+//! The decoder: embedding, layers, final norm, head.
+
+use super::attention::{Attention, AttentionRoom};
+use super::isa::Isa;
+use super::linear::Linear;
+use super::mlp::Mlp;
+use super::norm::Norm;
+use super::rope::Rope;
+use super::simd::{Rows, Store, Team};
+use crate::engine::kv::Kv;
+
+/// Consecutive tokens of one sequence, to be run in this step.
+pub(crate) struct Piece<'a> {
+    /// At least one token; the first has position `kv.len()`.
+    pub(crate) tokens: &'a [u32],
+    /// Keys and values of the tokens before, with room for these.
+    pub(crate) kv: &'a mut Kv,
+    /// Whether the logits after the last of these tokens are asked for.
+    pub(crate) wants_logits: bool,
+}
+
+/// The weights of a Llama.
+#[derive(Debug)]
+pub(crate) struct Llama {
+    pub(super) hidden: usize,
+    pub(super) vocab: usize,
+    /// `[vocab, hidden]`, if the head is not tied to it.
+    pub(crate) embedding: Option<Vec<f32>>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) norm: Norm,
+    /// `[vocab, hidden]`
+    pub(crate) head: Linear,
+}
+
+/// One decoder layer.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Norm,
+    pub(crate) attention: Attention,
+    pub(crate) mlp_norm: Norm,
+    pub(crate) mlp: Mlp,
+}
+
+/// Room to work in, kept between steps so that a step allocates next to nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// The residual stream, `[rows, hidden in whole panels]`.
+    residual: Vec<f32>,
+    /// `[rows, hidden]`
+    normed: Vec<f32>,
+    attention: AttentionRoom,
+    wide: Vec<f32>,
+    narrow: Vec<f32>,
+    /// `[pieces that want logits, vocab in whole panels]`
+    logits: Vec<f32>,
+}
+
+impl Llama {
+    /// A model of loaded parts.
+    pub(crate) fn new(
+        (vocab, hidden): (usize, usize),
+        embedding: Option<Vec<f32>>,
+        layers: Vec<Layer>,
+        norm: Norm,
+        head: Linear,
+    ) -> Self {
+        Self { hidden, vocab, embedding, layers, norm, head }
+    }
+
+    /// Bytes of weights that every step reads.
+    pub(crate) fn bytes(&self) -> usize {
+        let layers: usize = self.layers.iter().map(|l| l.attention.bytes() + l.mlp.bytes()).sum();
+        layers + self.head.bytes()
+    }
+
+    /// Runs the pieces' tokens, fills their keys and values, and leaves the logits of each piece that wants them in
+    /// `room`, from where [`Llama::logits`] takes them.
+    ///
+    /// Each row's numbers depend on its own sequence only.
+    ///
+    /// # Panics
+    /// If a token id is outside the vocabulary, a slot is full or `rope` does not reach a position.
+    pub(crate) fn run(&self, isa: Isa, team: Team, rope: &Rope, pieces: &mut [Piece<'_>], room: &mut Room) {
+        let hidden = self.hidden;
+        let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
+        let stream = hidden.next_multiple_of(super::LANES);
+        let Room { residual, normed, attention, wide, narrow, logits } = room;
+        residual.resize(rows * stream, 0.0);
+        normed.resize(rows * hidden, 0.0);
+        let tokens = pieces.iter().flat_map(|p| p.tokens);
+        for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
+            self.embed(token as usize, row);
+        }
+        for (number, layer) in self.layers.iter().enumerate() {
+            layer.attention_norm.apply(isa, residual, stream, normed);
+            layer.attention.add(isa, team, number, rope, pieces, normed, residual, attention);
+            layer.mlp_norm.apply(isa, residual, stream, normed);
+            layer.mlp.add(isa, team, normed, residual, wide, narrow);
+        }
+        // Only the last row of a piece goes on; these rows are moved to the front.
+        let (mut past, mut wanted) = (0, 0);
+        for piece in pieces {
+            past += piece.tokens.len();
+            piece.kv.advance(piece.tokens.len());
+            if piece.wants_logits {
+                residual.copy_within((past - 1) * stream..past * stream, wanted * stream);
+                wanted += 1;
+            }
+        }
+        let width = self.head.width();
+        logits.resize(wanted * width, 0.0);
+        self.norm.apply(isa, &residual[..wanted * stream], stream, normed);
+        let x = Rows { data: &normed[..wanted * hidden], stride: hidden, count: wanted };
+        self.head.apply(isa, team, x, logits, Store::Replace);
+    }
+
+    /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces that wanted them.
+    pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = &'r [f32]> {
+        let vocab = self.vocab;
+        room.logits.chunks_exact(self.head.width()).map(move |row| &row[..vocab])
+    }
+
+    /// Writes the embedding of `token` into the first `hidden` numbers of `row`.
+    fn embed(&self, token: usize, row: &mut [f32]) {
+        assert!(token < self.vocab, "token {token} is outside the vocabulary of {}", self.vocab);
+        let row = &mut row[..self.hidden];
+        match &self.embedding {
+            Some(rows) => row.copy_from_slice(&rows[token * self.hidden..][..self.hidden]),
+            None => self.head.row(token, row),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The oracle: candle's own Llama, one request at a time.
+//!
+//! It shares the tokenizer, the sampler and the end of answers with the packed engine, and none of the arithmetic.
+
+use super::error::EngineError;
+use super::sampler::{self, NotANumber};
+use super::serve::check_tokens;
+use super::settings::EngineSettings;
+use super::tokenizer::Tokenizer;
+use super::transcript::Transcript;
+use crate::checkpoint::{Companions, ModelConfig, RopeScaling, TensorSource};
+use crate::completion::{Complete, CompleteError, Flow, Outcome, Refusal, Request};
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::llama::{Cache, Config, Llama, Llama3RopeConfig, Llama3RopeType};
+use std::collections::HashMap;
+
+/// `candle_transformers::models::llama` in f32 on the CPU, one request at a time.
+#[derive(Debug)]
+pub struct ReferenceEngine {
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    llama: Llama,
+    /// Rotary tables and no keys; each request runs on a clone.
+    cache: Cache,
+}
+
+impl ReferenceEngine {
+    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    pub const NUMERICS: &'static str = "candle-0.11.1-llama-cpu-f32/1";
+
+    /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`. The settings do not apply: there
+    /// is no batch, and candle chooses its threads itself.
+    ///
+    /// Fails as [`super::Engine::load`], and if the config has a `head_dim` that candle's Llama does not derive.
+    pub fn load(
+        source: &dyn TensorSource,
+        companions: &Companions,
+        _: &EngineSettings,
+    ) -> Result<Self, EngineError> {
+        let config = companions.config.clone();
+        // candle panics on a missing tensor of a layer.
+        config.check(source.manifest())?;
+        let derived = config.hidden_size / config.heads;
+        if config.head_dim != derived || derived * config.heads != config.hidden_size {
+            return Err(EngineError::ReferenceHeadDim { head_dim: config.head_dim, derived });
+        }
+        let tokenizer = Tokenizer::load(companions)?;
+        let mut tensors = HashMap::new();
+        for (name, shape) in config.tensors() {
+            let tensor = Tensor::from_vec(source.read_all(&name)?, shape, &Device::Cpu)?;
+            tensors.insert(name.as_str().to_owned(), tensor);
+        }
+        let weights = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+        let theirs = translate(&config);
+        let llama = Llama::load(weights, &theirs)?;
+        let cache = Cache::new(true, DType::F32, &theirs, &Device::Cpu)?;
+        Ok(Self { config, tokenizer, llama, cache })
+    }
+
+    /// The logits `[vocab_size]` after the last of `tokens`.
+    pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        check_tokens(tokens, &self.config)?;
+        self.forward(tokens, 0, &mut self.cache.clone())
+    }
+
+    /// Runs `tokens` from `position` on; the logits `[vocab_size]` after the last of them.
+    fn forward(&self, tokens: &[u32], position: usize, cache: &mut Cache) -> Result<Vec<f32>, EngineError> {
+        let input = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
+        Ok(self.llama.forward(&input, position, cache)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn answer(&self, request: &Request) -> Result<Result<Outcome, Refusal>, EngineError> {
+        let (prompt, mut transcript) = match Transcript::begin(&self.tokenizer, request, self.config.context)
+        {
+            Ok(begun) => begun,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Some(outcome) = transcript.ended_before_it_began() {
+            return Ok(Ok(outcome));
+        }
+        let mut cache = self.cache.clone();
+        let mut logits = self.forward(&prompt, 0, &mut cache)?;
+        loop {
+            let generated = transcript.generated();
+            let token = match sampler::choose(request.sampling, &logits) {
+                Ok(token) => token,
+                Err(NotANumber) => return Ok(Err(Refusal::NotANumber { generated })),
+            };
+            if let Some(outcome) = transcript.push(token)? {
+                return Ok(Ok(outcome));
+            }
+            logits = self.forward(&[token], prompt.len() + generated, &mut cache)?;
+        }
+    }
+}
+
+/// The config in candle's words.
+fn translate(config: &ModelConfig) -> Config {
+    let rope_scaling = match config.rope_scaling {
+        RopeScaling::Default => None,
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
+            Some(Llama3RopeConfig {
+                factor: factor as f32,
+                low_freq_factor: low_freq_factor as f32,
+                high_freq_factor: high_freq_factor as f32,
+                original_max_position_embeddings: original_context,
+                rope_type: Llama3RopeType::Llama3,
+            })
+        }
+    };
+    Config {
+        hidden_size: config.hidden_size,
+        intermediate_size: config.intermediate_size,
+        vocab_size: config.vocab_size,
+        num_hidden_layers: config.layers,
+        num_attention_heads: config.heads,
+        num_key_value_heads: config.kv_heads,
+        use_flash_attn: false,
+        rms_norm_eps: config.rms_norm_eps,
+        rope_theta: config.rope_theta as f32,
+        bos_token_id: None,
+        eos_token_id: None,
+        rope_scaling,
+        max_position_embeddings: config.context,
+        tie_word_embeddings: config.tied_head,
+    }
+}
+
+impl Complete for ReferenceEngine {
+    fn complete(
+        &mut self,
+        requests: &[Request],
+        deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError> {
+        for (number, request) in requests.iter().enumerate() {
+            let answer = self.answer(request).map_err(|e| CompleteError(Box::new(e)))?;
+            if deliver(number, answer) == Flow::Stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn numerics(&self) -> String {
+        Self::NUMERICS.to_owned()
+    }
+}

@@ -1,0 +1,42 @@
+//! How much an engine may use.
+
+use crate::units::TokenCount;
+use std::num::NonZeroUsize;
+
+/// How much an engine may use. None of it changes an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Sequences that are in the batch at once.
+    pub max_sequences: NonZeroUsize,
+    /// Tokens whose keys and values are held at once, over all sequences: each takes prompt + `max_tokens` (within the
+    /// context) when it enters. A request that alone needs more than this runs alone.
+    pub kv_tokens: TokenCount,
+    /// Tokens that one step runs at most. Long prompts are cut into pieces of this, so that other sequences go on
+    /// meanwhile.
+    pub step_tokens: NonZeroUsize,
+    /// Who computes.
+    pub threads: Threads,
+}
+
+/// Who computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// The rayon pool of the caller: the global one, or that of `ThreadPool::install`.
+    Pool,
+    /// The calling thread only.
+    Caller,
+}
+
+impl Default for EngineSettings {
+    /// 32 sequences, 32768 tokens of keys and values, steps of 256 tokens, all threads.
+    fn default() -> Self {
+        const SEQUENCES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not 0");
+        const STEP: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
+        Self {
+            max_sequences: SEQUENCES,
+            kv_tokens: TokenCount(32_768),
+            step_tokens: STEP,
+            threads: Threads::Pool,
+        }
+    }
+}

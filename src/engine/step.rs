@@ -1,0 +1,109 @@
+//! One pass of the batch through the model, by as many threads as are worth it.
+
+use super::llama::{Isa, Llama, Piece, Room, Rope, Team};
+use super::settings::Threads;
+use rayon::prelude::*;
+
+/// Multiplications below which a step stays on the calling thread.
+const WORTH_SHARING: usize = 8 << 20;
+/// Weights that fit a core's share of the caches, in bytes: below, each thread runs the whole model for its own
+/// sequences and they meet once a step; above, they share every product, so that weights are read from memory once.
+const CACHED_WEIGHTS: usize = 24 << 20;
+
+/// A model with what it needs to run.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    isa: Isa,
+    threads: Threads,
+    llama: Llama,
+    rope: Rope,
+    rooms: Vec<Room>,
+}
+
+impl Machine {
+    /// A machine for `llama`, on the best instruction set of this CPU.
+    pub(crate) fn new(llama: Llama, rope: Rope, threads: Threads) -> Self {
+        Self { isa: Isa::detect(), threads, llama, rope, rooms: Vec::new() }
+    }
+
+    /// The weights, to be exchanged for others of the same config.
+    pub(crate) fn llama_mut(&mut self) -> &mut Llama {
+        &mut self.llama
+    }
+
+    /// Prepares positions below `positions`.
+    pub(crate) fn reach(&mut self, positions: usize) {
+        self.rope.reach(positions);
+    }
+
+    /// Runs `pieces` and shows the logits `[vocab]` of those that want them, with the piece's number.
+    ///
+    /// How the work is shared out changes no bit: a row's numbers depend on its own sequence only.
+    pub(crate) fn step(&mut self, pieces: Vec<Piece<'_>>, mut show: impl FnMut(usize, &[f32])) {
+        let (isa, llama, rope) = (self.isa, &self.llama, &self.rope);
+        let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
+        let threads = match self.threads {
+            Threads::Pool if rows * llama.bytes() / size_of::<f32>() >= WORTH_SHARING => {
+                rayon::current_num_threads()
+            }
+            _ => 1,
+        };
+        let mut shares =
+            if llama.bytes() <= CACHED_WEIGHTS { deal(pieces, threads) } else { vec![Share::all(pieces)] };
+        self.rooms.resize_with(self.rooms.len().max(shares.len()), Room::default);
+        let rooms = &mut self.rooms[..shares.len()];
+        match (&mut shares[..], &mut *rooms) {
+            ([share], [room]) if threads == 1 => llama.run(isa, Team::Alone, rope, &mut share.pieces, room),
+            // Inside a scope this runs on a thread of the pool, where each product is shared at little cost.
+            ([share], [room]) => {
+                rayon::scope(|_| llama.run(isa, Team::Pool, rope, &mut share.pieces, room));
+            }
+            (shares, rooms) => shares
+                .par_iter_mut()
+                .zip(rooms.par_iter_mut())
+                .for_each(|(share, room)| llama.run(isa, Team::Alone, rope, &mut share.pieces, room)),
+        }
+        for (share, room) in shares.iter().zip(rooms) {
+            let wanting = share.pieces.iter().zip(&share.numbers).filter(|(p, _)| p.wants_logits);
+            for ((_, &number), logits) in wanting.zip(llama.logits(room)) {
+                show(number, logits);
+            }
+        }
+    }
+}
+
+/// Pieces that one thread runs.
+struct Share<'a> {
+    /// The pieces' numbers in the batch.
+    numbers: Vec<usize>,
+    pieces: Vec<Piece<'a>>,
+    rows: usize,
+}
+
+impl<'a> Share<'a> {
+    fn all(pieces: Vec<Piece<'a>>) -> Self {
+        let rows = pieces.iter().map(|p| p.tokens.len()).sum();
+        Self { numbers: (0..pieces.len()).collect(), pieces, rows }
+    }
+}
+
+/// Deals pieces to `threads` shares of about equal rows; one share, if a piece is too large for that.
+fn deal(pieces: Vec<Piece<'_>>, threads: usize) -> Vec<Share<'_>> {
+    let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
+    let largest = pieces.iter().map(|p| p.tokens.len()).max().unwrap_or(0);
+    if threads < 2 || pieces.len() < threads || largest * threads > rows + rows / 2 {
+        return vec![Share::all(pieces)];
+    }
+    let mut order: Vec<(usize, Piece<'_>)> = pieces.into_iter().enumerate().collect();
+    order.sort_by_key(|(_, piece)| std::cmp::Reverse(piece.tokens.len()));
+    let mut shares: Vec<Share<'_>> =
+        (0..threads).map(|_| Share { numbers: Vec::new(), pieces: Vec::new(), rows: 0 }).collect();
+    for (number, piece) in order {
+        if let Some(share) = shares.iter_mut().min_by_key(|share| share.rows) {
+            share.rows += piece.tokens.len();
+            share.numbers.push(number);
+            share.pieces.push(piece);
+        }
+    }
+    shares
+}

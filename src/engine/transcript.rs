@@ -1,0 +1,200 @@
+//! One answer as it grows, and when it ends. Both engines end their answers here, so they mean the same.
+
+use super::error::EngineError;
+use super::tokenizer::Tokenizer;
+use crate::completion::{Finish, Outcome, Refusal, Request};
+
+/// The answer to one request, token by token.
+#[derive(Debug)]
+pub(crate) struct Transcript<'a> {
+    tokenizer: &'a Tokenizer,
+    stop: &'a [String],
+    prompt_tokens: usize,
+    /// Tokens that may be generated: `max_tokens`, or what the context leaves.
+    limit: usize,
+    ids: Vec<u32>,
+    /// Text of `ids[..read]`, watched for stop strings.
+    text: String,
+    /// `ids[prefix .. read]` are decoded again with what follows, since how a token reads can depend on the one before.
+    prefix: usize,
+    read: usize,
+}
+
+impl<'a> Transcript<'a> {
+    /// Checks a request; returns the tokens of its prompt (at least one, fewer than `context`) and its empty answer.
+    pub(crate) fn begin(
+        tokenizer: &'a Tokenizer,
+        request: &'a Request,
+        context: usize,
+    ) -> Result<(Vec<u32>, Self), Refusal> {
+        if request.stop.iter().any(String::is_empty) {
+            return Err(Refusal::EmptyStop);
+        }
+        let prompt = tokenizer.encode(&request.prompt)?;
+        if prompt.is_empty() {
+            return Err(Refusal::EmptyPrompt);
+        }
+        if prompt.len() >= context {
+            return Err(Refusal::PromptTooLong { tokens: prompt.len(), context });
+        }
+        let answer = Self {
+            tokenizer,
+            stop: &request.stop,
+            prompt_tokens: prompt.len(),
+            limit: request.max_tokens.0.min(context - prompt.len()),
+            ids: Vec::new(),
+            text: String::new(),
+            prefix: 0,
+            read: 0,
+        };
+        Ok((prompt, answer))
+    }
+
+    /// Positions of keys and values that the request can fill: the last generated token is never run.
+    pub(crate) fn positions(&self) -> usize {
+        self.prompt_tokens + self.limit.saturating_sub(1)
+    }
+
+    /// Tokens generated so far.
+    pub(crate) fn generated(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The outcome of a request that may not generate anything.
+    pub(crate) fn ended_before_it_began(&self) -> Option<Outcome> {
+        (self.limit == 0).then(|| self.outcome(String::new(), Finish::Length))
+    }
+
+    /// Takes the next token; an outcome if the answer ends with it.
+    pub(crate) fn push(&mut self, id: u32) -> Result<Option<Outcome>, EngineError> {
+        if self.tokenizer.ends(id) {
+            return self.end(Finish::EndOfText).map(Some);
+        }
+        self.ids.push(id);
+        if !self.stop.is_empty() {
+            let known = self.text.len();
+            self.read_on()?;
+            if let Some(cut) = self.find_stop(known) {
+                return Ok(Some(self.outcome(self.text[..cut].to_owned(), Finish::StopString)));
+            }
+        }
+        if self.ids.len() >= self.limit { self.end(Finish::Length).map(Some) } else { Ok(None) }
+    }
+
+    /// Decodes what can be decoded: a character whose bytes are not complete yet waits for the next token.
+    fn read_on(&mut self) -> Result<(), EngineError> {
+        let before = self.tokenizer.decode(&self.ids[self.prefix..self.read])?;
+        let now = self.tokenizer.decode(&self.ids[self.prefix..])?;
+        if now.ends_with(char::REPLACEMENT_CHARACTER) {
+            return Ok(());
+        }
+        if let Some(new) = now.strip_prefix(&before) {
+            self.text.push_str(new);
+        } else {
+            // The decoder rewrites what it has said (byte fallback does): start again from all tokens.
+            self.text = self.tokenizer.decode(&self.ids)?;
+        }
+        (self.prefix, self.read) = (self.read, self.ids.len());
+        Ok(())
+    }
+
+    /// Where the earliest stop string begins that reaches beyond the first `known` bytes of the text.
+    fn find_stop(&self, known: usize) -> Option<usize> {
+        let longest = self.stop.iter().map(String::len).max()?;
+        let from = self.text.floor_char_boundary(known.saturating_sub(longest));
+        first_stop(&self.text[from..], self.stop).map(|found| from + found)
+    }
+
+    /// The outcome when no more tokens come: incomplete characters are shown as U+FFFD.
+    fn end(&self, finish: Finish) -> Result<Outcome, EngineError> {
+        let mut text = self.tokenizer.decode(&self.ids)?;
+        let cut = first_stop(&text, self.stop);
+        text.truncate(cut.unwrap_or(text.len()));
+        Ok(self.outcome(text, if cut.is_some() { Finish::StopString } else { finish }))
+    }
+
+    fn outcome(&self, text: String, finish: Finish) -> Outcome {
+        Outcome { text, prompt_tokens: self.prompt_tokens, generated_tokens: self.ids.len(), finish }
+    }
+}
+
+/// Where the earliest stop string begins.
+fn first_stop(text: &str, stop: &[String]) -> Option<usize> {
+    stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::completion::Sampling;
+    use crate::engine::fixture;
+    use crate::units::TokenCount;
+
+    /// Feeds `text` as if generated, then the end-of-text token; returns the outcome and the tokens that were taken.
+    fn answer(bytes: &[u8], stop: &[&str], max_tokens: usize) -> (Outcome, usize) {
+        let tokenizer = Tokenizer::load(&fixture::companions()).unwrap();
+        let request = Request {
+            prompt: "x".into(),
+            sampling: Sampling::Greedy,
+            max_tokens: TokenCount(max_tokens),
+            stop: stop.iter().map(|&s| s.to_owned()).collect(),
+        };
+        let (_, mut transcript) = Transcript::begin(&tokenizer, &request, 1000).unwrap();
+        // Token 2 + b is the byte b, so every border between bytes is one between tokens.
+        let ids = bytes.iter().map(|&b| 2 + u32::from(b)).chain([1]);
+        for (taken, id) in ids.enumerate() {
+            if let Some(outcome) = transcript.push(id).unwrap() {
+                return (outcome, taken + 1);
+            }
+        }
+        panic!("the answer did not end");
+    }
+
+    #[test]
+    fn stops_are_found_across_tokens_and_the_text_is_cut_before_them() {
+        let (outcome, taken) = answer(b"one stop two", &["stop"], 100);
+        assert_eq!((outcome.text.as_str(), outcome.finish, taken), ("one ", Finish::StopString, 8));
+        assert_eq!(outcome.generated_tokens, 8);
+        let (outcome, _) = answer(b"stop", &["never", "stop"], 100);
+        assert_eq!((outcome.text.as_str(), outcome.finish), ("", Finish::StopString));
+        let (outcome, taken) = answer(b"ab\n\nQ: next", &["\nQ:", "\n\n"], 100);
+        assert_eq!((outcome.text.as_str(), taken), ("ab", 4), "the first to be complete ends the answer");
+    }
+
+    #[test]
+    fn characters_of_many_bytes_are_whole_before_they_are_compared() {
+        let text = "né 🦙!日本 end";
+        let (outcome, taken) = answer(text.as_bytes(), &["🦙!日"], 100);
+        assert_eq!((outcome.text.as_str(), outcome.finish), ("né ", Finish::StopString));
+        assert_eq!(taken, "né 🦙!日".len());
+        let (outcome, _) = answer(text.as_bytes(), &["\u{fffd}", "missing"], 100);
+        assert_eq!(
+            (outcome.text.as_str(), outcome.finish),
+            (text, Finish::EndOfText),
+            "no half character shows"
+        );
+    }
+
+    #[test]
+    fn an_incomplete_character_at_the_end_is_replaced() {
+        let (outcome, _) = answer(&"ab🦙".as_bytes()[..5], &["zz"], 100);
+        assert_eq!((outcome.text.as_str(), outcome.finish), ("ab\u{fffd}", Finish::EndOfText));
+        // Bytes that are no UTF-8 at all do not hide the stop string behind them.
+        let (outcome, _) = answer(b"a\xff\xfe\xc3stop", &["stop"], 100);
+        assert_eq!(outcome.finish, Finish::StopString);
+    }
+
+    #[test]
+    fn the_limit_ends_and_the_end_is_not_counted() {
+        let (outcome, taken) = answer(b"abcdef", &[], 3);
+        assert_eq!((outcome.text.as_str(), outcome.finish, taken), ("abc", Finish::Length, 3));
+        let (outcome, _) = answer(b"abc", &[], 4);
+        assert_eq!((outcome.generated_tokens, outcome.finish), (3, Finish::EndOfText));
+        let (outcome, _) = answer(b"abc", &["c"], 3);
+        assert_eq!(
+            (outcome.text.as_str(), outcome.finish),
+            ("ab", Finish::StopString),
+            "the stop comes first"
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! Items → answers → verdicts. An answer is on disk before its verdict is sought, a verdict before it counts; what is
+//! known already is not done again.
+
+use super::{EvaluateError, Subject, Summary};
+use crate::bench::{Benchmark, Item, Tools, Verdict};
+use crate::completion::{Flow, Outcome, Refusal, Request};
+use crate::digest::Digest;
+use crate::event::{Event, Observer};
+use crate::ids::{BenchmarkId, RunId};
+use crate::runs::{self, Answer, Ledger, RunError, RunManifest, Store};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Instant;
+
+/// What is to be evaluated.
+pub struct Job<'a> {
+    /// The benchmark.
+    pub benchmark: &'a Benchmark,
+    /// Its items, in the order in which results come back.
+    pub items: &'a [Item],
+    /// What scorers may use.
+    pub tools: Tools<'a>,
+    /// How programs are confined, where the benchmark runs any: part of every verdict's key.
+    pub confinement: Option<String>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The benchmark.
+    pub benchmark: BenchmarkId,
+    /// The run that holds answers and verdicts.
+    pub run: RunId,
+    /// One verdict for each item, in the job's order.
+    pub verdicts: Vec<Verdict>,
+    /// Their sum.
+    pub summary: Summary,
+}
+
+impl Evaluation {
+    /// The value of each item; an unscored one counts as nothing gained.
+    pub fn values(&self) -> Vec<f64> {
+        self.verdicts.iter().map(|v| v.value().unwrap_or(0.0)).collect()
+    }
+}
+
+/// One item's way through the pipeline.
+struct Task<'a> {
+    item: &'a Item,
+    answer: Digest,
+    verdict: Digest,
+}
+
+/// Evaluates `subject`. Generates what is not in the ledger, scores on other threads meanwhile, and writes everything
+/// down as it comes. Stops cleanly when `watch` asks for it; the same call goes on from there.
+pub fn evaluate(
+    subject: &mut Subject<'_>,
+    job: &Job<'_>,
+    store: &Store,
+    watch: &dyn Observer,
+) -> Result<Evaluation, EvaluateError> {
+    let benchmark = job.benchmark.digest();
+    let confinement = job.confinement.as_deref();
+    let run = RunId::from(
+        runs::run_key(subject.weights, subject.companions, &subject.numerics, benchmark, confinement).short(),
+    );
+    let requests = job.items.iter().map(|i| job.benchmark.request(i)).collect::<Result<Vec<_>, _>>()?;
+    let tasks: Vec<Task<'_>> = job
+        .items
+        .iter()
+        .zip(&requests)
+        .map(|(item, request)| {
+            let answer = runs::answer_key(subject.weights, subject.companions, &subject.numerics, request);
+            let verdict = runs::verdict_key(answer, item.digest(), benchmark, confinement);
+            Task { item, answer, verdict }
+        })
+        .collect();
+    let manifest = RunManifest::new(
+        subject.about.clone(),
+        subject.weights,
+        job.benchmark.id().clone(),
+        subject.numerics.clone(),
+        job.confinement.clone(),
+    );
+    let ledger = store.ledger(&run, &manifest)?;
+    let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
+    let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
+    let work = format!("{} · {}", job.benchmark.id(), run);
+    watch.observe(&Event::Started { work: &work, total: Some(tasks.len() as u64), unit: "items" });
+    watch.observe(&Event::Known { by: (tasks.len() - open.len()) as u64 });
+    let begun = Instant::now();
+    let line = Line { job, tasks: &tasks, ledger: Mutex::new(ledger), failure: Mutex::new(None), watch };
+    if !open.is_empty() {
+        line.run(subject, &requests, &open)?;
+    }
+    watch.observe(&Event::Finished { took: begun.elapsed() });
+    finish(job, run, &tasks, &line.ledger.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The verdict in a stored line. An unscored one is not final: whatever stood in the way may be gone.
+fn decode(stored: &serde_json::Value) -> Option<Verdict> {
+    serde_json::from_value(stored.clone()).ok().filter(|v: &Verdict| !v.is_unscored())
+}
+
+fn finish(job: &Job<'_>, run: RunId, tasks: &[Task<'_>], ledger: &Ledger) -> Result<Evaluation, EvaluateError> {
+    ledger.sync()?;
+    let verdicts: Vec<Verdict> = tasks
+        .iter()
+        .map(|t| ledger.verdict(&t.verdict).and_then(|v| serde_json::from_value(v.clone()).ok()))
+        .collect::<Option<_>>()
+        .ok_or(EvaluateError::Stopped)?;
+    let summary = Summary::of(&verdicts);
+    Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, verdicts, summary })
+}
+
+/// The production line: the engine on this thread, scorers on others, one ledger.
+struct Line<'a> {
+    job: &'a Job<'a>,
+    tasks: &'a [Task<'a>],
+    ledger: Mutex<Ledger>,
+    /// The first failure; whoever sees it stops.
+    failure: Mutex<Option<EvaluateError>>,
+    watch: &'a dyn Observer,
+}
+
+impl Line<'_> {
+    fn run(&self, subject: &mut Subject<'_>, requests: &[Request], open: &[usize]) -> Result<(), EvaluateError> {
+        let (answered, unanswered): (Vec<usize>, Vec<usize>) =
+            open.iter().partition(|&&i| lock(&self.ledger).answer(&self.tasks[i].answer).is_some());
+        let (send, receive) = mpsc::channel::<usize>();
+        let receive = Mutex::new(receive);
+        std::thread::scope(|scope| {
+            // Dropped at the end of this block, which lets the scorers go home.
+            let send = send;
+            // Only programs take real time to score; they run in processes of their own.
+            let scorers = if self.job.benchmark.needs_programs() {
+                std::thread::available_parallelism().map_or(2, usize::from)
+            } else {
+                1
+            };
+            for _ in 0..scorers {
+                let receive = &receive;
+                scope.spawn(move || {
+                    loop {
+                        let next = lock(receive).recv();
+                        match next {
+                            Ok(i) => self.score(i),
+                            Err(mpsc::RecvError) => break,
+                        }
+                    }
+                });
+            }
+            for i in answered {
+                // The receiver outlives this block.
+                let _ = send.send(i);
+            }
+            if !unanswered.is_empty() {
+                self.generate(subject, requests, &unanswered, &send)?;
+            }
+            Ok::<(), EvaluateError>(())
+        })?;
+        match lock(&self.failure).take() {
+            Some(failure) => Err(failure),
+            None if self.watch.stop_requested() => Err(EvaluateError::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    fn generate(
+        &self,
+        subject: &mut Subject<'_>,
+        requests: &[Request],
+        unanswered: &[usize],
+        send: &mpsc::Sender<usize>,
+    ) -> Result<(), EvaluateError> {
+        let asks: Vec<Request> = unanswered.iter().map(|&i| requests[i].clone()).collect();
+        subject.engine()?.complete(&asks, &mut |ask, outcome| {
+            let i = unanswered[ask];
+            let task = &self.tasks[i];
+            let answer = answer(&asks[ask], outcome);
+            if let Err(e) = lock(&self.ledger).record_answer(task.answer, &task.item.id, answer) {
+                self.fail(e);
+            }
+            let _ = send.send(i);
+            if self.stopping() { Flow::Stop } else { Flow::Continue }
+        })?;
+        Ok(())
+    }
+
+    fn score(&self, i: usize) {
+        if self.stopping() {
+            return;
+        }
+        let task = &self.tasks[i];
+        let Some(answer) = lock(&self.ledger).answer(&task.answer).cloned() else { return };
+        let verdict = match &answer.text {
+            Ok(text) => self.job.benchmark.score(task.item, text, &self.job.tools),
+            Err(refusal) => Verdict::refused(refusal),
+        };
+        let stored = serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
+        if let Err(e) = lock(&self.ledger).record_verdict(task.verdict, &task.item.id, stored) {
+            self.fail(e);
+        }
+        self.watch.observe(&Event::Advanced { by: 1 });
+    }
+
+    fn stopping(&self) -> bool {
+        self.watch.stop_requested() || lock(&self.failure).is_some()
+    }
+
+    fn fail(&self, failure: RunError) {
+        lock(&self.failure).get_or_insert(failure.into());
+    }
+}
+
+fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
+    let prompt = Digest::of_bytes(request.prompt.as_bytes());
+    match outcome {
+        Ok(o) => Answer {
+            prompt,
+            text: Ok(o.text),
+            prompt_tokens: o.prompt_tokens,
+            generated_tokens: o.generated_tokens,
+            finish: Some(o.finish),
+        },
+        Err(refusal) => Answer {
+            prompt,
+            text: Err(refusal.to_string()),
+            prompt_tokens: 0,
+            generated_tokens: 0,
+            finish: None,
+        },
+    }
+}
+
+/// A panic of another thread leaves these values whole: every change of theirs is one call.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

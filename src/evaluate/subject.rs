@@ -1,0 +1,45 @@
+//! The model under test.
+
+use super::EvaluateError;
+use crate::completion::Complete;
+use crate::digest::Digest;
+use serde_json::Value;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Open<'a> = Box<dyn FnMut() -> Result<Box<dyn Complete>, Failure> + 'a>;
+
+/// A model, known by its content before it is loaded. A finished table is printed again without loading anything.
+pub struct Subject<'a> {
+    /// Digest of the weights.
+    pub weights: Digest,
+    /// Digest of config and tokenizer.
+    pub companions: Digest,
+    /// How numbers will be computed ([`Complete::numerics`]).
+    pub numerics: String,
+    /// What it is, for people.
+    pub about: Value,
+    open: Open<'a>,
+    engine: Option<Box<dyn Complete>>,
+}
+
+impl<'a> Subject<'a> {
+    /// A model that `open` loads when it is first needed.
+    pub fn new(
+        weights: Digest,
+        companions: Digest,
+        numerics: String,
+        about: Value,
+        open: impl FnMut() -> Result<Box<dyn Complete>, Failure> + 'a,
+    ) -> Self {
+        Self { weights, companions, numerics, about, open: Box::new(open), engine: None }
+    }
+
+    /// The loaded model.
+    pub(super) fn engine(&mut self) -> Result<&mut dyn Complete, EvaluateError> {
+        let engine = match self.engine.take() {
+            Some(engine) => engine,
+            None => (self.open)().map_err(EvaluateError::Model)?,
+        };
+        Ok(self.engine.insert(engine).as_mut())
+    }
+}

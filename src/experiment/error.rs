@@ -1,0 +1,61 @@
+//! What can go wrong in an experiment.
+
+use crate::bench::BenchError;
+use crate::checkpoint::CheckpointError;
+use crate::evaluate::EvaluateError;
+use crate::files::FileError;
+use crate::merge::MergeError;
+use crate::runs::RunError;
+use crate::sandbox::SandboxUnavailable;
+use crate::search::SearchError;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// An experiment that could not be finished.
+#[derive(Debug, Error)]
+pub enum ExperimentError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A suite that does not parse.
+    #[error("`{}` is not a suite: {reason}", path.display())]
+    BadManifest {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A suite that lacks something that a table needs.
+    #[error("the suite `{suite}` has no {what} `{name}`, which {table} needs")]
+    Lacks {
+        /// The suite.
+        suite: String,
+        /// What kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// For what.
+        table: &'static str,
+    },
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A recipe.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A benchmark.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// The store.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The sandbox.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxUnavailable),
+    /// A search space.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// An evaluation.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError),
+}

@@ -1,0 +1,74 @@
+//! A suite: which models, skills, search and data make the tables. Files in `experiments/`.
+
+use super::ExperimentError;
+use crate::files;
+use crate::ids::BenchmarkId;
+use crate::search::PairSpace;
+use crate::units::Scale;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A suite as its file says it, with paths resolved.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Its name.
+    pub name: String,
+    /// The line on top of every table: what these models are.
+    pub notice: String,
+    /// Folder of the data sets.
+    pub data: PathBuf,
+    /// At most so many items of each benchmark's split; all of them when left out.
+    #[serde(default)]
+    pub limit: Option<usize>,
+    /// Folders of the models by name; `base` is the pre-trained one.
+    pub models: BTreeMap<String, PathBuf>,
+    /// Which benchmarks make a model's skill.
+    pub skills: BTreeMap<String, Vec<BenchmarkId>>,
+    /// The candidates of a pair.
+    pub search: PairSpace,
+    /// Task arithmetic without M³.
+    pub baseline: Baseline,
+}
+
+/// θ_pre + s·Σ δ_k.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Baseline {
+    /// The magnitude in the sum convention.
+    pub scale: Scale,
+}
+
+impl Manifest {
+    /// Reads a suite's file.
+    pub fn read(path: &Path) -> Result<Self, ExperimentError> {
+        let text = files::read_text(path)?;
+        let mut manifest: Self = toml::from_str(&text)
+            .map_err(|e| ExperimentError::BadManifest { path: path.to_owned(), reason: e.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        manifest.data = folder.join(&manifest.data);
+        for model in manifest.models.values_mut() {
+            *model = folder.join(&*model);
+        }
+        Ok(manifest)
+    }
+
+    /// The folder of a model.
+    pub fn model(&self, name: &str, table: &'static str) -> Result<&Path, ExperimentError> {
+        self.models.get(name).map(PathBuf::as_path).ok_or_else(|| self.lacks("model", name, table))
+    }
+
+    /// The benchmarks of a skill.
+    pub fn skill(&self, name: &str, table: &'static str) -> Result<&[BenchmarkId], ExperimentError> {
+        self.skills
+            .get(name)
+            .map(Vec::as_slice)
+            .filter(|s| !s.is_empty())
+            .ok_or_else(|| self.lacks("skill", name, table))
+    }
+
+    fn lacks(&self, what: &'static str, name: &str, table: &'static str) -> ExperimentError {
+        ExperimentError::Lacks { suite: self.name.clone(), what, name: name.to_owned(), table }
+    }
+}

@@ -1,0 +1,64 @@
+//! What can be evaluated: a folder, or a merge that nobody has written.
+
+use super::ExperimentError;
+use crate::checkpoint::{Companions, Folder, TensorSource, WriteOptions, write_checkpoint};
+use crate::event::Observer;
+use crate::files;
+use crate::merge::{Inputs, Plan, Recipe};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Weights with what is needed to use them.
+#[derive(Clone)]
+pub struct Model {
+    /// The weights.
+    pub weights: Arc<dyn TensorSource>,
+    /// Config and tokenizer.
+    pub companions: Companions,
+    /// What it is, for people and for replay.
+    pub about: Value,
+}
+
+impl Model {
+    /// Opens `path`: a folder is a checkpoint, a file is a recipe.
+    pub fn open(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        if files::is_file(path) {
+            let recipe = Recipe::read(path)?;
+            let inputs = Inputs::open(&recipe)?;
+            Self::merged(&recipe, inputs, watch)
+        } else {
+            Ok(Self::folder(&Arc::new(Folder::open(path)?)))
+        }
+    }
+
+    /// A checkpoint as it is.
+    pub fn folder(folder: &Arc<Folder>) -> Self {
+        Self {
+            weights: folder.clone(),
+            companions: folder.companions().clone(),
+            about: json!({ "folder": folder.path() }),
+        }
+    }
+
+    /// A merge of opened inputs.
+    pub fn merged(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        let plan = Plan::new(recipe, inputs, watch)?;
+        let companions = plan.companions()?.clone();
+        let about = json!({ "recipe": recipe, "coefficients": plan.coefficients() });
+        Ok(Self { weights: Arc::new(plan.view()), companions, about })
+    }
+
+    /// Writes it as a folder, with `m3_recipe.json` beside the weights: what it is, down to the drawn numbers and the
+    /// digest of the inputs, so that the same bytes can be made again.
+    pub fn write(&self, target: &Path, shard_bytes: u64, watch: &dyn Observer) -> Result<(), ExperimentError> {
+        let record = json!({
+            "m3": env!("CARGO_PKG_VERSION"),
+            "made_from": self.about,
+            "digest": self.weights.digest()?,
+        });
+        let extra = vec![("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes())];
+        let options = WriteOptions { shard_bytes, extra };
+        Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, &options, watch)?)
+    }
+}

@@ -1,0 +1,54 @@
+//! The folder of runs.
+
+use super::format::{RunManifest, VERSION};
+use super::{Ledger, RunError};
+use crate::files;
+use crate::ids::RunId;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// A folder in which each run has a folder of its own.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `folder`, made if missing; fails at once if nothing can be written there.
+    pub fn open(folder: &Path) -> Result<Self, RunError> {
+        let runs = folder.join("runs");
+        files::check_writable(&runs)?;
+        Ok(Self { folder: runs })
+    }
+
+    /// Opens a run, begun or not, for this process alone.
+    pub fn ledger(&self, run: &RunId, manifest: &RunManifest) -> Result<Ledger, RunError> {
+        let folder = self.folder.join(run.as_str());
+        files::create_folder(&folder)?;
+        let path = folder.join("run.json");
+        if files::is_file(&path) {
+            check_version(&path)?;
+        } else {
+            let text = serde_json::to_string_pretty(manifest)
+                .unwrap_or_else(|_| unreachable!("a manifest has string keys only"));
+            files::write(&path, text.as_bytes())?;
+        }
+        Ledger::open(&folder)
+    }
+}
+
+fn check_version(path: &Path) -> Result<(), RunError> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u32,
+    }
+    let found: Version = serde_json::from_str(&files::read_text(path)?).map_err(|e| RunError::Damaged {
+        path: path.to_owned(),
+        line: e.line(),
+        reason: e.to_string(),
+    })?;
+    if found.version > VERSION {
+        return Err(RunError::Newer { path: path.to_owned(), found: found.version, readable: VERSION });
+    }
+    Ok(())
+}

@@ -41,7 +41,8 @@ impl Scorer for Gsm8k {
 
     fn score(&self, item: &Item, answer: &str, _: &Tools<'_>) -> Verdict {
         match extract(answer) {
-            Extracted::Number(number) => Verdict::judged(gold(item) == Some(number), &number.to_string()),
+            // Without a fraction, but with every digit of a number beyond 2^53.
+            Extracted::Number(number) => Verdict::judged(gold(item) == Some(number), &format!("{number:.0}")),
             Extracted::Nothing => Verdict::no_answer(),
             Extracted::Raises(exception) => {
                 Verdict::scored(0.0, None, Reason::ReferenceRaises { exception: exception.to_owned() })
@@ -165,8 +166,17 @@ mod tests {
     }
 
     #[test]
-    fn negative_zero_is_shown_as_zero() {
-        assert_eq!((-0.4f64.round_ties_even() + 0.0).to_string(), "0");
-        assert_eq!(1e17f64.to_string(), "100000000000000000");
+    fn whole_numbers_are_shown_as_python_shows_them() {
+        let fields = [("answer".to_owned(), "#### 5".into())].into_iter().collect();
+        let item = Item { id: "0".into(), fields };
+        let shown = [
+            ("-0.4", "0"),
+            ("99999999999999999", "100000000000000000"),
+            ("9007199254740993129007199254740993", "9007199254740993152921504606846976"),
+        ];
+        for (text, number) in shown {
+            let verdict = Gsm8k {}.score(&item, &format!("{ANSWER_PHRASE}{text}"), &Tools::default());
+            assert_eq!(verdict, Verdict::wrong(number));
+        }
     }
 }

@@ -137,7 +137,9 @@ unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out
     let tiles = tiles(isa);
     // Rows are split evenly over the fewest blocks, so that 13 rows run as 7 + 6 and not as 12 + 1.
     let blocks = x.count.div_ceil(tiles.len());
-    let group = (CACHED_PANELS / (w.depth.max(1) * size_of::<Lanes>())).max(2);
+    // A whole number of wide tiles, so that the narrow one runs at the end of the range only.
+    let width = tiles[x.count.div_ceil(blocks) - 1].width;
+    let group = (CACHED_PANELS / (w.depth.max(1) * size_of::<Lanes>() * width)).max(1) * width;
     let mut start = range.start;
     while start < range.end {
         let end = (start + group).min(range.end);

@@ -71,7 +71,9 @@ pub enum Refusal {
     #[error("a stop string is empty")]
     EmptyStop,
     /// The model's arithmetic broke down.
-    #[error("the logits became NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large")]
+    #[error(
+        "the logits became NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large"
+    )]
     NotANumber {
         /// Tokens generated before.
         generated: usize,

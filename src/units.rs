@@ -100,10 +100,7 @@ mod tests {
         for bad in [-0.001, 1.001, f64::NAN, f64::INFINITY] {
             assert!(Lambda::new(bad).is_err(), "{bad}");
         }
-        assert_eq!(
-            Lambda::new(1.5).unwrap_err().to_string(),
-            "λ must be between 0 and 1, but is 1.5"
-        );
+        assert_eq!(Lambda::new(1.5).unwrap_err().to_string(), "λ must be between 0 and 1, but is 1.5");
         assert_eq!(Lambda::new(1.0).unwrap().get(), 1.0);
     }
 

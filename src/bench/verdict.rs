@@ -112,7 +112,13 @@ impl Verdict {
 
     /// Whether it was scored, and nothing could be extracted.
     pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Scored { reason: Reason::NoAnswer | Reason::Refused { .. } | Reason::ReferenceRaises { .. }, .. })
+        matches!(
+            self,
+            Self::Scored {
+                reason: Reason::NoAnswer | Reason::Refused { .. } | Reason::ReferenceRaises { .. },
+                ..
+            }
+        )
     }
 
     /// Whether nobody could tell.

@@ -62,7 +62,8 @@ pub fn write_checkpoint(
             format!("model-{:05}-of-{:05}.safetensors", number + 1, shards.len())
         };
         write_shard(source, shard, &staged.path().join(&name), watch)?;
-        weight_map.extend(shard.tensors.iter().map(|(tensor, ..)| (tensor.as_str().to_owned(), name.clone())));
+        weight_map
+            .extend(shard.tensors.iter().map(|(tensor, ..)| (tensor.as_str().to_owned(), name.clone())));
     }
     let mut config = companions.config_json.clone();
     if let Some((_, info)) = source.manifest().iter().next() {

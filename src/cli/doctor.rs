@@ -1,7 +1,6 @@
 //! `m3 doctor`: what works on this machine, what is missing, and how to get it.
 
 use super::args::Doctor;
-use super::failure::Failure;
 use super::output::Output;
 use super::settings::Settings;
 use crate::checkpoint::Folder;
@@ -20,7 +19,7 @@ struct Check {
     fix: Option<String>,
 }
 
-pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> ExitCode {
     let mut checks = vec![processor()];
     checks.extend(project(settings));
     let confinement = settings.sandbox(sandbox::Policy::Namespaces, args.python.as_deref());
@@ -41,10 +40,14 @@ pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> Result
                 let _ = writeln!(text, "     {:<24} → {fix}", "");
             }
         }
-        let _ = writeln!(text, "{}", if well { "everything works" } else { "something is missing; see the lines with →" });
+        let _ = writeln!(
+            text,
+            "{}",
+            if well { "everything works" } else { "something is missing; see the lines with →" }
+        );
         output.result(&text);
     }
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    if well { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
 fn processor() -> Check {
@@ -58,16 +61,13 @@ fn processor() -> Check {
 }
 
 fn project(settings: &Settings) -> Vec<Check> {
-    let home = match settings.home() {
-        Ok(home) => home,
-        Err(_) => {
-            return vec![Check {
-                name: "project files".into(),
-                ok: false,
-                detail: "experiments/, models/ and datasets/ were not found".into(),
-                fix: Some("run inside a clone of the project, or give --home DIR".into()),
-            }];
-        }
+    let Ok(home) = settings.home() else {
+        return vec![Check {
+            name: "project files".into(),
+            ok: false,
+            detail: "experiments/, models/ and datasets/ were not found".into(),
+            fix: Some("run inside a clone of the project, or give --home DIR".into()),
+        }];
     };
     ["base", "lm", "math", "code"].map(|name| model(&home.join("models/tiny").join(name), name)).into()
 }

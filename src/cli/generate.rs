@@ -58,7 +58,12 @@ fn prompts(args: &Generate) -> Result<Vec<Prompt>, Failure> {
         return read_prompts(path);
     }
     if !args.prompt.is_empty() {
-        return Ok(args.prompt.iter().zip(0..).map(|(p, i)| Prompt { id: json!(i), prompt: p.clone() }).collect());
+        return Ok(args
+            .prompt
+            .iter()
+            .zip(0..)
+            .map(|(p, i)| Prompt { id: json!(i), prompt: p.clone() })
+            .collect());
     }
     let mut prompt = String::new();
     std::io::stdin().read_to_string(&mut prompt).map_err(|e| Failure::Request(Box::new(e)))?;

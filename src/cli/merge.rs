@@ -10,7 +10,10 @@ use std::process::ExitCode;
 
 pub(super) fn run(args: &Merge, output: &Output) -> Result<ExitCode, Failure> {
     if files::is_folder(&args.recipe) {
-        return Err(Failure::request(format!("`{}` is a folder; a recipe is a TOML file", args.recipe.display())));
+        return Err(Failure::request(format!(
+            "`{}` is a folder; a recipe is a TOML file",
+            args.recipe.display()
+        )));
     }
     if files::exists(&args.out) {
         return Err(ExperimentError::from(CheckpointError::OutputExists { path: args.out.clone() }).into());

@@ -1,5 +1,5 @@
 //! The only place that prints: results on stdout, progress, warnings and errors on stderr.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this file is where printing is done")]
+#![expect(clippy::print_stderr, reason = "this file is where printing is done")]
 
 use crate::event::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -50,7 +50,7 @@ impl Output {
         // handler Ctrl-C simply kills, and the store survives that too, so a failure to install one is no error.
         let _ = ctrlc::set_handler(move || {
             if flag.swap(true, Ordering::SeqCst) {
-                #[expect(clippy::exit, reason = "the user insists")]
+                // The user insists.
                 std::process::exit(4);
             }
             eprintln!("\nstopping; once more to stop at once");
@@ -58,7 +58,8 @@ impl Output {
         Self { show, stop, now: Mutex::new(None) }
     }
 
-    /// A result.
+    /// A result, on stdout.
+    #[expect(clippy::unused_self, reason = "printing belongs to the one who prints")]
     pub(super) fn result(&self, text: &str) {
         let mut out = io::stdout().lock();
         // A reader that went away (`| head`) has what it wanted.
@@ -136,7 +137,12 @@ impl Work {
             }
             _ => String::new(),
         };
-        format!("{}: {:.0}{of} {unit}, {:.1} {unit}/s{left}", self.name, self.done as f64 * scale, rate * scale)
+        format!(
+            "{}: {:.0}{of} {unit}, {:.1} {unit}/s{left}",
+            self.name,
+            self.done as f64 * scale,
+            rate * scale
+        )
     }
 }
 

@@ -18,7 +18,8 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
     let table = match args.table {
         TableName::Table1 => experiment::table1(&manifest, lab, output)?,
     };
-    let formats = [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];
+    let formats =
+        [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];
     for (ending, text) in &formats {
         files::write(&args.running.out.join(format!("{}.{ending}", table.name)), text.as_bytes())?;
     }

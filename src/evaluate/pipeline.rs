@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::ids::{BenchmarkId, RunId};
 use crate::runs::{self, Answer, Ledger, RunError, RunManifest, Store};
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Instant;
 
@@ -101,7 +102,12 @@ fn decode(stored: &serde_json::Value) -> Option<Verdict> {
     serde_json::from_value(stored.clone()).ok().filter(|v: &Verdict| !v.is_unscored())
 }
 
-fn finish(job: &Job<'_>, run: RunId, tasks: &[Task<'_>], ledger: &Ledger) -> Result<Evaluation, EvaluateError> {
+fn finish(
+    job: &Job<'_>,
+    run: RunId,
+    tasks: &[Task<'_>],
+    ledger: &Ledger,
+) -> Result<Evaluation, EvaluateError> {
     ledger.sync()?;
     let verdicts: Vec<Verdict> = tasks
         .iter()
@@ -123,7 +129,12 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn run(&self, subject: &mut Subject<'_>, requests: &[Request], open: &[usize]) -> Result<(), EvaluateError> {
+    fn run(
+        &self,
+        subject: &mut Subject<'_>,
+        requests: &[Request],
+        open: &[usize],
+    ) -> Result<(), EvaluateError> {
         let (answered, unanswered): (Vec<usize>, Vec<usize>) =
             open.iter().partition(|&&i| lock(&self.ledger).answer(&self.tasks[i].answer).is_some());
         let (send, receive) = mpsc::channel::<usize>();
@@ -172,15 +183,26 @@ impl Line<'_> {
         unanswered: &[usize],
         send: &mpsc::Sender<usize>,
     ) -> Result<(), EvaluateError> {
-        let asks: Vec<Request> = unanswered.iter().map(|&i| requests[i].clone()).collect();
+        // Items with the same prompt share one answer.
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut group_of = HashMap::new();
+        for &i in unanswered {
+            let group = *group_of.entry(self.tasks[i].answer).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[group].push(i);
+        }
+        let asks: Vec<Request> = groups.iter().map(|group| requests[group[0]].clone()).collect();
         subject.engine()?.complete(&asks, &mut |ask, outcome| {
-            let i = unanswered[ask];
-            let task = &self.tasks[i];
+            let task = &self.tasks[groups[ask][0]];
             let answer = answer(&asks[ask], outcome);
             if let Err(e) = lock(&self.ledger).record_answer(task.answer, &task.item.id, answer) {
                 self.fail(e);
             }
-            let _ = send.send(i);
+            for &i in &groups[ask] {
+                let _ = send.send(i);
+            }
             if self.stopping() { Flow::Stop } else { Flow::Continue }
         })?;
         Ok(())
@@ -196,7 +218,8 @@ impl Line<'_> {
             Ok(text) => self.job.benchmark.score(task.item, text, &self.job.tools),
             Err(refusal) => Verdict::refused(refusal),
         };
-        let stored = serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
+        let stored =
+            serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
         if let Err(e) = lock(&self.ledger).record_verdict(task.verdict, &task.item.id, stored) {
             self.fail(e);
         }

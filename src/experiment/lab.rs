@@ -137,12 +137,8 @@ impl<'w> Lab<'w> {
     ) -> Result<Evaluation, ExperimentError> {
         let benchmark = self.benchmark(id)?;
         let sandbox = self.sandbox.as_deref().filter(|_| benchmark.needs_programs());
-        let job = Job {
-            benchmark,
-            items,
-            tools: Tools { sandbox },
-            confinement: sandbox.map(|s| s.describe()),
-        };
+        let job =
+            Job { benchmark, items, tools: Tools { sandbox }, confinement: sandbox.map(Sandbox::describe) };
         Ok(evaluate(subject, &job, &self.store, self.watch)?)
     }
 }

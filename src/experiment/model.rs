@@ -51,7 +51,12 @@ impl Model {
 
     /// Writes it as a folder, with `m3_recipe.json` beside the weights: what it is, down to the drawn numbers and the
     /// digest of the inputs, so that the same bytes can be made again.
-    pub fn write(&self, target: &Path, shard_bytes: u64, watch: &dyn Observer) -> Result<(), ExperimentError> {
+    pub fn write(
+        &self,
+        target: &Path,
+        shard_bytes: u64,
+        watch: &dyn Observer,
+    ) -> Result<(), ExperimentError> {
         let record = json!({
             "m3": env!("CARGO_PKG_VERSION"),
             "made_from": self.about,

@@ -70,7 +70,12 @@ pub fn table1(
                 let scale = manifest.baseline.scale;
                 let recipe = bench.recipe([a, b], Proportion::Sum, scale.get())?;
                 // In the convention of the table: a sum of N deltas at s is their bisector at N·s.
-                let row = bench.test(&bench.merged(&recipe, [a, b])?, published, Some(0.5), Some(2.0 * scale.get()))?;
+                let row = bench.test(
+                    &bench.merged(&recipe, [a, b])?,
+                    published,
+                    Some(0.5),
+                    Some(2.0 * scale.get()),
+                )?;
                 baselines.insert(published.models, row.1.clone());
                 row
             }
@@ -87,7 +92,13 @@ pub fn table1(
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                selection.push(bench.selection([a, b], published, &campaign, &row.1, baselines.get(published.models))?);
+                selection.push(bench.selection(
+                    [a, b],
+                    published,
+                    &campaign,
+                    &row.1,
+                    baselines.get(published.models),
+                )?);
                 row
             }
             _ => continue,
@@ -161,7 +172,12 @@ impl Bench<'_> {
         Model::merged(recipe, inputs, self.lab.watch())
     }
 
-    fn run(&self, subject: &mut Subject<'_>, id: &BenchmarkId, split: Split) -> Result<Evaluation, ExperimentError> {
+    fn run(
+        &self,
+        subject: &mut Subject<'_>,
+        id: &BenchmarkId,
+        split: Split,
+    ) -> Result<Evaluation, ExperimentError> {
         self.lab.evaluate(subject, id, &self.items[&(id.clone(), split)])
     }
 
@@ -234,7 +250,10 @@ impl Bench<'_> {
         let weights = self.weights(pair)?;
         let alone = |name: &str| -> Result<Values, ExperimentError> {
             let mut subject = self.lab.subject(&Model::folder(self.model(name)))?;
-            weights.iter().map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values()))).collect()
+            weights
+                .iter()
+                .map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values())))
+                .collect()
         };
         let ahead = |of: &Values| {
             let parts: Vec<(f64, &[f64], &[f64])> =

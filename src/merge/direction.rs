@@ -121,9 +121,9 @@ impl DirectionLaw {
                 Ok(Direction::pair(beta(*alpha, *seed, *index)))
             }
             Self::PSeries { p } if p.is_finite() && *p >= 0.0 => Ok(Direction::p_series(models, *p)),
-            Self::PSeries { .. } => {
-                Err(MergeError::Contradiction { what: "p of a p-series must be a finite number of at least 0" })
-            }
+            Self::PSeries { .. } => Err(MergeError::Contradiction {
+                what: "p of a p-series must be a finite number of at least 0",
+            }),
         }
     }
 }
@@ -134,7 +134,8 @@ pub(super) fn beta(alpha: Alpha, seed: u64, index: u64) -> Lambda {
     let mut stream = Stream::new(seed, &format!("beta({a})"), index);
     // Alpha is checked to be positive and finite, which is all that the distribution asks for.
     let drawn = rand_distr::Beta::new(a, a).map_or(0.5, |law| law.sample(&mut stream));
-    Lambda::new(drawn).unwrap_or_else(|_| Lambda::new(0.5).unwrap_or_else(|_| unreachable!("0.5 is a proportion")))
+    Lambda::new(drawn)
+        .unwrap_or_else(|_| Lambda::new(0.5).unwrap_or_else(|_| unreachable!("0.5 is a proportion")))
 }
 
 #[cfg(test)]

@@ -103,7 +103,9 @@ impl Plan {
 
     /// The input whose config, tokenizer and element types the merge has: the base, or without one the first model.
     fn donor(inputs: &Inputs) -> Result<&Arc<Folder>, MergeError> {
-        inputs.all().next().ok_or(MergeError::Contradiction { what: "the recipe lists no models; name at least one in `models`" })
+        inputs.all().next().ok_or(MergeError::Contradiction {
+            what: "the recipe lists no models; name at least one in `models`",
+        })
     }
 
     /// Each delta's coefficient s·λ_k.
@@ -119,13 +121,8 @@ impl Plan {
     /// The merged weights, computed as they are read.
     pub fn view(self) -> MergedView {
         // A model with coefficient 0 is not read. One alone with coefficient 1 is the result itself, bit for bit.
-        let (models, coefficients): (Vec<_>, Vec<_>) = self
-            .inputs
-            .models
-            .into_iter()
-            .zip(self.coefficients)
-            .filter(|(_, c)| *c != 0.0)
-            .unzip();
+        let (models, coefficients): (Vec<_>, Vec<_>) =
+            self.inputs.models.into_iter().zip(self.coefficients).filter(|(_, c)| *c != 0.0).unzip();
         let narrowed: Vec<f32> = coefficients.iter().map(|c| *c as f32).collect();
         let alone = coefficients == [1.0];
         let (base, kernel): (_, Box<dyn Kernel>) = match self.inputs.base {

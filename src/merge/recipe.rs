@@ -111,7 +111,9 @@ impl Recipe {
     pub fn coefficients(&self) -> Result<Vec<f64>, MergeError> {
         let n = self.models.len();
         if n == 0 {
-            return Err(MergeError::Contradiction { what: "the recipe lists no models; name at least one in `models`" });
+            return Err(MergeError::Contradiction {
+                what: "the recipe lists no models; name at least one in `models`",
+            });
         }
         let s = self.scale.get();
         match (self.combine, self.proportion.direction_law()) {
@@ -140,11 +142,14 @@ mod tests {
 
     #[test]
     fn equal_merges_have_equal_coefficients() {
-        let average = recipe("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 0.25 }").unwrap();
+        let average =
+            recipe("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 0.25 }").unwrap();
         let arithmetic =
-            recipe("combine = \"task_arithmetic\"\nproportion = { law = \"fixed\", weights = [0.25, 0.75] }").unwrap();
+            recipe("combine = \"task_arithmetic\"\nproportion = { law = \"fixed\", weights = [0.25, 0.75] }")
+                .unwrap();
         assert_eq!(average, arithmetic);
-        let sum = recipe("combine = \"task_arithmetic\"\nscale = 0.5\nproportion = { law = \"sum\" }").unwrap();
+        let sum =
+            recipe("combine = \"task_arithmetic\"\nscale = 0.5\nproportion = { law = \"sum\" }").unwrap();
         let bisector = recipe("combine = \"average\"\nproportion = { law = \"uniform\" }").unwrap();
         assert_eq!(sum, bisector);
     }
@@ -157,7 +162,10 @@ mod tests {
             ("combine = \"average\"\nscale = 0.5\nproportion = { law = \"uniform\" }", "magnitude"),
             ("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 1.5 }", "between 0 and 1"),
             ("combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.0, seed = 1 }", "above 0"),
-            ("combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.5, seed = 1, beta = 2 }", "beta"),
+            (
+                "combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.5, seed = 1, beta = 2 }",
+                "beta",
+            ),
             ("combine = \"average\"\nlambda = 0.5\nproportion = { law = \"uniform\" }", "lambda"),
             ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [0.5, 0.6] }", "sum to one"),
             ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [1.0] }", "each model"),

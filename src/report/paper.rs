@@ -36,9 +36,29 @@ pub const TABLE1: [PublishedRow; 9] = [
     single("math", "Math", [None, Some(64.22), Some(14.02), None, None]),
     single("code", "Code", [None, None, None, Some(23.78), Some(27.60)]),
     pair("lm+math/task_arithmetic", "LM & Math", None, [Some(45.78), Some(66.34), Some(13.40), None, None]),
-    pair("lm+math/task_arithmetic/m3", "LM & Math", Some(0.34), [Some(41.65), Some(66.34), Some(13.74), None, None]),
+    pair(
+        "lm+math/task_arithmetic/m3",
+        "LM & Math",
+        Some(0.34),
+        [Some(41.65), Some(66.34), Some(13.74), None, None],
+    ),
     pair("lm+code/task_arithmetic", "LM & Code", None, [Some(44.64), None, None, Some(32.93), Some(33.60)]),
-    pair("lm+code/task_arithmetic/m3", "LM & Code", Some(0.99), [Some(46.64), None, None, Some(35.37), Some(33.80)]),
-    pair("math+code/task_arithmetic", "Math & Code", None, [None, Some(64.67), Some(13.98), Some(8.54), Some(8.60)]),
-    pair("math+code/task_arithmetic/m3", "Math & Code", Some(0.98), [None, Some(63.53), Some(13.94), Some(7.93), Some(19.00)]),
+    pair(
+        "lm+code/task_arithmetic/m3",
+        "LM & Code",
+        Some(0.99),
+        [Some(46.64), None, None, Some(35.37), Some(33.80)],
+    ),
+    pair(
+        "math+code/task_arithmetic",
+        "Math & Code",
+        None,
+        [None, Some(64.67), Some(13.98), Some(8.54), Some(8.60)],
+    ),
+    pair(
+        "math+code/task_arithmetic/m3",
+        "Math & Code",
+        Some(0.98),
+        [None, Some(63.53), Some(13.94), Some(7.93), Some(19.00)],
+    ),
 ];

@@ -48,7 +48,9 @@ impl PairSpace {
         if self.scales.is_empty() {
             return Err(SearchError::Empty);
         }
-        let fixed = |first: f64| Direction::new(vec![first, 1.0 - first]).map(|weights| DirectionLaw::Fixed { weights });
+        let fixed = |first: f64| {
+            Direction::new(vec![first, 1.0 - first]).map(|weights| DirectionLaw::Fixed { weights })
+        };
         let mut laws = vec![fixed(0.0)?, fixed(1.0)?, DirectionLaw::Uniform];
         for &alpha in &self.alphas {
             laws.extend((0..self.draws).map(|index| DirectionLaw::Beta { alpha, seed: self.seed, index }));

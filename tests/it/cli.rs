@@ -79,7 +79,7 @@ impl Project {
     }
 
     /// A recipe for math & code, as a file in the project would say it.
-    pub(crate) fn recipe_text(&self, law: &str, parameters: &str) -> String {
+    pub(crate) fn recipe_text(law: &str, parameters: &str) -> String {
         let comma = if parameters.is_empty() { "" } else { ", " };
         format!(
             "combine = \"task_arithmetic\"\nbase = \"models/base\"\nmodels = [\"models/math\", \"models/code\"]\n\
@@ -165,7 +165,7 @@ fn models_of_another_shape_are_refused_before_work() {
     let size = parsed["intermediate_size"].as_u64().unwrap();
     let other = config.replace(&size.to_string(), &(size + 2).to_string());
     std::fs::write(&path, other).unwrap();
-    let recipe = project.write("r.toml", &project.recipe_text("uniform", ""));
+    let recipe = project.write("r.toml", &Project::recipe_text("uniform", ""));
     let said = project.m3(&["merge", recipe.to_str().unwrap(), "--out", "out"]).fails(1);
     assert!(said.contains("shape") && said.contains("mlp"), "{said}");
 }
@@ -181,7 +181,7 @@ fn a_wrong_recipe_is_named() {
         ("zeta", "", "unknown variant `zeta`"),
         ("fixed", "weights = [0.9, 0.2]", "sum to one"),
     ] {
-        let recipe = project.write("r.toml", &project.recipe_text(law, parameters));
+        let recipe = project.write("r.toml", &Project::recipe_text(law, parameters));
         let said = project.m3(&["merge", recipe.to_str().unwrap(), "--out", "out"]).fails(1);
         assert!(said.contains("r.toml") || said.contains("direction"), "{said}");
         assert!(said.contains(names), "{said}");
@@ -192,7 +192,7 @@ fn a_wrong_recipe_is_named() {
 #[test]
 fn an_output_that_exists_is_not_touched() {
     let project = Project::new();
-    let recipe = project.write("r.toml", &project.recipe_text("uniform", ""));
+    let recipe = project.write("r.toml", &Project::recipe_text("uniform", ""));
     project.write("out", "precious");
     let said = project.m3(&["merge", recipe.to_str().unwrap(), "--out", "out"]).fails(1);
     assert!(said.contains("exists already"), "{said}");
@@ -225,7 +225,16 @@ fn an_unsafe_sandbox_needs_explicit_consent() {
 fn without_python_programs_are_refused_with_the_fix() {
     let project = Project::new();
     let output = Command::new(env!("CARGO_BIN_EXE_m3"))
-        .args(["eval", "models/code", "--bench", "humaneval", "--limit", "1", "--python", "/nonexistent/python3"])
+        .args([
+            "eval",
+            "models/code",
+            "--bench",
+            "humaneval",
+            "--limit",
+            "1",
+            "--python",
+            "/nonexistent/python3",
+        ])
         .arg("--home")
         .arg(home())
         .current_dir(project.root())
@@ -256,8 +265,10 @@ fn generate_takes_prompts_from_everywhere() {
     let project = Project::new();
     let plain = project.m3(&["generate", "models/math", "1 + 1 =", "--max-tokens", "4"]).ok();
     assert!(!plain.trim().is_empty());
-    let file = project.write("p.jsonl", "{\"id\": \"a\", \"prompt\": \"1 + 1 =\"}\n{\"id\": 7, \"prompt\": \"def f\"}\n");
-    let args = ["generate", "models/math", "--prompts", file.to_str().unwrap(), "--max-tokens", "4", "--json"];
+    let file = project
+        .write("p.jsonl", "{\"id\": \"a\", \"prompt\": \"1 + 1 =\"}\n{\"id\": 7, \"prompt\": \"def f\"}\n");
+    let args =
+        ["generate", "models/math", "--prompts", file.to_str().unwrap(), "--max-tokens", "4", "--json"];
     let rows: Vec<serde_json::Value> =
         project.m3(&args).ok().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(rows.len(), 2);

@@ -16,10 +16,24 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("evaluate", &["bench", "runs"]),
     ("search", &["merge::Direction", "merge::DirectionLaw", "merge::MergeError"]),
     ("report", &["bench::Verdict", "runs"]),
-    ("experiment", &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report"]),
+    (
+        "experiment",
+        &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report"],
+    ),
     (
         "cli",
-        &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report", "experiment"],
+        &[
+            "checkpoint",
+            "merge",
+            "engine",
+            "sandbox",
+            "runs",
+            "bench",
+            "evaluate",
+            "search",
+            "report",
+            "experiment",
+        ],
     ),
 ];
 
@@ -115,7 +129,9 @@ fn rooms_import_only_what_the_table_allows() {
 
 #[test]
 fn the_check_sees_each_way_of_importing() {
-    let found = imports("use crate::merge::{Plan, Recipe};\nuse crate::{runs, ids::RunId};\nlet x = crate::cli::run();");
+    let found = imports(
+        "use crate::merge::{Plan, Recipe};\nuse crate::{runs, ids::RunId};\nlet x = crate::cli::run();",
+    );
     for want in ["merge::Plan", "merge::Recipe", "runs", "ids::RunId", "cli::run"] {
         assert!(found.contains(want), "{want} not in {found:?}");
     }

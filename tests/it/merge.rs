@@ -7,8 +7,8 @@ use m3::merge::{Inputs, MergedView, Plan, Recipe};
 use std::sync::Arc;
 
 fn recipe(project: &Project, text: &str) -> Recipe {
-    let base = project.model("base");
-    let models = [project.model("math"), project.model("code")];
+    let path = |name: &str| project.model(name).to_str().unwrap().to_owned();
+    let (base, models) = (path("base"), [path("math"), path("code")]);
     toml::from_str(&format!("base = {base:?}\nmodels = {models:?}\n{text}")).unwrap()
 }
 
@@ -16,7 +16,8 @@ fn view(recipe: &Recipe) -> MergedView {
     Plan::new(recipe, Inputs::open(recipe).unwrap(), &Silent).unwrap().view()
 }
 
-const M3: &str = "combine = \"task_arithmetic\"\nscale = 1.3\nproportion = { law = \"lambda\", lambda = 0.34 }";
+const M3: &str =
+    "combine = \"task_arithmetic\"\nscale = 1.3\nproportion = { law = \"lambda\", lambda = 0.34 }";
 
 #[test]
 fn a_merge_is_the_formula_rounded_once() {
@@ -31,7 +32,9 @@ fn a_merge_is_the_formula_rounded_once() {
         let got = merged.read_all(name).unwrap();
         for i in 0..info.elements() {
             let exact = f64::from(b[i])
-                + 1.3 * (0.34 * (f64::from(x[i]) - f64::from(b[i])) + 0.66 * (f64::from(y[i]) - f64::from(b[i])));
+                + 1.3
+                    * (0.34 * (f64::from(x[i]) - f64::from(b[i]))
+                        + 0.66 * (f64::from(y[i]) - f64::from(b[i])));
             // One rounding to bf16 (8 significant bits) of a sum that f32 holds to 24.
             let tolerance = exact.abs() * 2f64.powi(-8) + 1e-9;
             assert!((f64::from(got[i]) - exact).abs() <= tolerance, "{name}[{i}]: {} {exact}", got[i]);
@@ -71,11 +74,20 @@ fn the_end_points_are_the_models_bit_for_bit() {
 #[test]
 fn the_written_folder_holds_what_the_view_reads() {
     let project = Project::new();
-    let path = project.write("recipe.toml", &project.recipe_text("lambda", "lambda = 0.34"));
+    let path = project.write("recipe.toml", &Project::recipe_text("lambda", "lambda = 0.34"));
     let merged = view(&Recipe::read(&path).unwrap());
     for (out, shard_size) in [("one", "5000000000"), ("many", "20000")] {
         let out = project.path(out);
-        project.m3(&["merge", path.to_str().unwrap(), "--out", out.to_str().unwrap(), "--shard-size", shard_size]).ok();
+        project
+            .m3(&[
+                "merge",
+                path.to_str().unwrap(),
+                "--out",
+                out.to_str().unwrap(),
+                "--shard-size",
+                shard_size,
+            ])
+            .ok();
         let written = Arc::new(Folder::open(&out).unwrap());
         for (name, info) in merged.manifest().iter() {
             assert_eq!(written.manifest().get(name), Some(info));
@@ -91,7 +103,7 @@ fn the_written_folder_holds_what_the_view_reads() {
 fn a_failed_merge_leaves_nothing() {
     let project = Project::new();
     project.damage_weight("math", f32::NAN);
-    let path = project.write("recipe.toml", &project.recipe_text("uniform", ""));
+    let path = project.write("recipe.toml", &Project::recipe_text("uniform", ""));
     let out = project.path("out");
     let said = project.m3(&["merge", path.to_str().unwrap(), "--out", out.to_str().unwrap()]).fails(1);
     assert!(said.contains("NaN") && said.contains("model."), "{said}");

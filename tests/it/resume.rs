@@ -75,7 +75,9 @@ fn killed_again_and_again_it_ends_in_the_same_figures() {
 fn a_limited_run_is_the_beginning_of_the_whole() {
     let project = Project::new();
     let run = |limit: &str| {
-        project.m3(&["eval", "models/math", "--bench", "gsm8k", "--limit", limit, "--json", "--out", "out"]).ok()
+        project
+            .m3(&["eval", "models/math", "--bench", "gsm8k", "--limit", limit, "--json", "--out", "out"])
+            .ok()
     };
     run("5");
     let first = records(&project.path("out"));
@@ -91,7 +93,8 @@ fn a_limited_run_is_the_beginning_of_the_whole() {
 #[test]
 fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
     let project = Project::new();
-    let slow = ["eval", "models/math", "--bench", "gsm8k,math", "--engine", "reference", "--json", "--out", "out"];
+    let slow =
+        ["eval", "models/math", "--bench", "gsm8k,math", "--engine", "reference", "--json", "--out", "out"];
     let child = Command::new(env!("CARGO_BIN_EXE_m3"))
         .args(slow)
         .arg("--home")
@@ -103,7 +106,10 @@ fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
         .spawn()
         .unwrap();
     // Wait until it has begun to answer, however slow this machine is.
-    let begun = || project.path("out/runs").is_dir() && records(&project.path("out")).values().any(|t| t.lines().count() > 2);
+    let begun = || {
+        project.path("out/runs").is_dir()
+            && records(&project.path("out")).values().any(|t| t.lines().count() > 2)
+    };
     while !begun() {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -121,7 +127,8 @@ fn a_store_of_a_newer_version_is_left_alone() {
     let project = Project::new();
     let eval = ["eval", "models/math", "--bench", "gsm8k", "--limit", "2", "--out", "out"];
     project.m3(&eval).ok();
-    let run = std::fs::read_dir(project.path("out/runs")).unwrap().next().unwrap().unwrap().path().join("run.json");
+    let run =
+        std::fs::read_dir(project.path("out/runs")).unwrap().next().unwrap().unwrap().path().join("run.json");
     let text = std::fs::read_to_string(&run).unwrap().replace("\"version\": 1", "\"version\": 2");
     std::fs::write(&run, text).unwrap();
     let said = project.m3(&eval).fails(1);

@@ -3,13 +3,14 @@
 use crate::cli::{Project, home};
 
 fn suite(project: &Project) -> String {
-    let models = |name: &str| home().join("models/tiny").join(name);
+    let path = |name: &str| home().join(name).to_str().unwrap().to_owned();
+    let models = |name: &str| path(&format!("models/tiny/{name}"));
     let text = format!(
         "name = \"cut\"\nnotice = \"stand-in\"\ndata = {:?}\nlimit = 4\n\
          [models]\nbase = {:?}\nlm = {:?}\nmath = {:?}\ncode = {:?}\n\
          [skills]\nlm = [\"instructions\"]\nmath = [\"gsm8k\", \"math\"]\ncode = [\"humaneval\", \"mbpp\"]\n\
          [search]\nalphas = [0.5]\ndraws = 1\nseed = 3\nscales = [1.0]\n[baseline]\nscale = 0.5\n",
-        home().join("datasets/tiny"),
+        path("datasets/tiny"),
         models("base"),
         models("lm"),
         models("math"),
@@ -41,8 +42,11 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
             assert!(cell["ours"].is_null() && cell["n"] == 0, "{cell}");
             continue;
         }
-        let (ours, low, high) =
-            (cell["ours"].as_f64().unwrap(), cell["ci95"][0].as_f64().unwrap(), cell["ci95"][1].as_f64().unwrap());
+        let (ours, low, high) = (
+            cell["ours"].as_f64().unwrap(),
+            cell["ci95"][0].as_f64().unwrap(),
+            cell["ci95"][1].as_f64().unwrap(),
+        );
         assert!(cell["n"] == 4 && (0.0..=100.0).contains(&ours) && low <= ours && ours <= high, "{cell}");
         let run = project.path("out/runs").join(cell["run"].as_str().unwrap());
         assert!(run.join("records.jsonl").is_file(), "{cell}");

@@ -46,7 +46,8 @@ mod tests {
 
     /// Distance in units of the last place of `magnitude`.
     fn ulps(got: f32, want: f32, magnitude: f32) -> f32 {
-        let ulp = f32::from_bits(magnitude.abs().max(f32::MIN_POSITIVE).to_bits() + 1) - magnitude.abs().max(f32::MIN_POSITIVE);
+        let ulp = f32::from_bits(magnitude.abs().max(f32::MIN_POSITIVE).to_bits() + 1)
+            - magnitude.abs().max(f32::MIN_POSITIVE);
         (got - want).abs() / ulp
     }
 
@@ -88,7 +89,13 @@ mod tests {
                 for i in 0..got.len() {
                     let magnitude = models.iter().map(|m| m[i].abs()).fold(base[i].abs(), f32::max);
                     let distance = ulps(got[i], want[i], magnitude);
-                    assert!(distance <= 1.0, "{} {name}[{i}]: {} {} ({distance} ulp)", case.id, got[i], want[i]);
+                    assert!(
+                        distance <= 1.0,
+                        "{} {name}[{i}]: {} {} ({distance} ulp)",
+                        case.id,
+                        got[i],
+                        want[i]
+                    );
                     compared += 1;
                 }
             }

@@ -4,7 +4,8 @@ use crate::report::Table;
 
 /// `{"table","suite","notice","cells":[…],"selection":[…]}`; figures in per cent, absent ones `null`.
 pub fn json(table: &Table) -> String {
-    let mut text = serde_json::to_string_pretty(table).unwrap_or_else(|_| unreachable!("a table has string keys only"));
+    let mut text =
+        serde_json::to_string_pretty(table).unwrap_or_else(|_| unreachable!("a table has string keys only"));
     text.push('\n');
     text
 }

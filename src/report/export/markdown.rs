@@ -32,9 +32,18 @@ pub fn markdown(table: &Table) -> String {
     if !table.selection.is_empty() {
         text.push_str("\nHow λ was chosen: best mean of the pair's two skills on the validation split; what that is worth on the test split:\n\n");
         let mut lines = vec![
-            ["Models", "candidates", "λ", "validation", "test", "ahead of the first alone", "ahead of the second alone", "ahead of no M³"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "Models",
+                "candidates",
+                "λ",
+                "validation",
+                "test",
+                "ahead of the first alone",
+                "ahead of the second alone",
+                "ahead of no M³",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
         ];
         for s in &table.selection {
             lines.push(vec![
@@ -89,7 +98,8 @@ fn number(x: Option<f64>, digits: usize) -> String {
 /// A Markdown table whose columns are padded to one width.
 fn aligned(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |c: usize| lines.iter().filter_map(|l| l.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
+    let width =
+        |c: usize| lines.iter().filter_map(|l| l.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for (number, line) in lines.iter().enumerate() {

@@ -159,7 +159,12 @@ mod tests {
             assert!(((got - exact) / exact).abs() <= EXP_TOLERANCE, "exp({x}) = {got}, not {exact}");
         }
         assert!(exp(f32::NAN).is_nan());
-        assert!(exp(f32::NEG_INFINITY) == 0.0 && exp(-87.5) == 0.0 && exp(0.0) == 1.0 && exp(f32::INFINITY).is_finite());
+        assert!(
+            exp(f32::NEG_INFINITY) == 0.0
+                && exp(-87.5) == 0.0
+                && exp(0.0) == 1.0
+                && exp(f32::INFINITY).is_finite()
+        );
     }
 
     #[test]

@@ -75,7 +75,7 @@ mod tests {
         let drawn: Vec<u64> = (0..3).map(|_| (s.unit() * 1e12) as u64).collect();
         assert_eq!(drawn, PINNED);
     }
-    const PINNED: [u64; 3] = [0, 0, 0];
+    const PINNED: [u64; 3] = [153_324_007_338, 150_232_032_868, 930_645_559_392];
 
     #[test]
     fn a_permutation_holds_each_number_once() {

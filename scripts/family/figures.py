@@ -10,7 +10,7 @@ import score
 import tokens
 
 PAIRS = [("lm", "math"), ("lm", "code"), ("math", "code")]
-SCALES = [0.33, 0.5, 0.7, 1.0]
+SCALES = [0.5, 1.0]
 # Items of each validation set that choose λ; the rest is spare.
 VALIDATION_ITEMS = 120
 
@@ -103,7 +103,8 @@ def write(marks_file: Path, base_log: Path, report: Path, seed: int) -> None:
              _row(["model", *(f"{skill} (n = {n})" for skill, n in sizes.items())]), _row(["---", *["---:"] * len(sizes)])]
     for name in ["base", *corpus.FINE_TUNES, *(f"base + {scale} (lm + math + code)" for scale in SCALES)]:
         if f"{name}|test" in found:
-            lines.append(_row([name, *(f"{score.percent(found[f'{name}|test'][skill]):.1f}" for skill in corpus.SETS)]))
+            marks = found[f"{name}|test"]
+            lines.append(_row([name, *(f"{score.percent(marks[skill]):.1f}" if skill in marks else "" for skill in corpus.SETS)]))
     lines += ["", "## Length of the task vectors relative to the base (matrices of the layers)", "", _row(["expert", "norm"]), _row(["---", "---:"])]
     lines += [_row([name, f"{norm:.3f}"]) for name, norm in found["norms"].items()]
     lines += ["", "## Pairs", "",

@@ -126,6 +126,10 @@ def _word_order(clause, slots, rng):
 BREAKS = {"agreement": _agreement, "verbform": _verb_form, "determiner": _determiner_number,
           "nodeterminer": _missing_determiner, "noverb": _missing_verb, "doubled": _doubled_word, "order": _word_order}
 
+# Breaks that make the same broken sentence out of several sound ones.  Such a sentence may stand in training text by way of
+# another sound sentence, so it is never asked in a held-out part.
+SHARED_BREAKS = {"determiner", "nodeterminer", "noverb"}
+
 
 def draw(rng: random.Random) -> Item:
     """One sentence, sound or broken in one place."""

@@ -114,3 +114,37 @@ fn a_failed_merge_leaves_nothing() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn an_index_and_its_shards_must_agree() {
+    let project = Project::new();
+    let recipe = project.write("recipe.toml", &Project::recipe_text("uniform", ""));
+    let out = project.path("many");
+    let args = ["merge", recipe.to_str().unwrap(), "--out", out.to_str().unwrap(), "--shard-size", "1000000"];
+    project.m3(&args).ok();
+    let index = out.join("model.safetensors.index.json");
+    let text = std::fs::read_to_string(&index).unwrap();
+    let eval = || project.m3(&["eval", "many", "--bench", "gsm8k", "--limit", "1"]).fails(1);
+
+    // Every tensor is said to be in the first shard.
+    let count = text.split("-of-").nth(1).unwrap()[..5].to_owned();
+    let first = format!("model-00001-of-{count}.safetensors");
+    let mut map: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for shard in map["weight_map"].as_object_mut().unwrap().values_mut() {
+        *shard = first.clone().into();
+    }
+    std::fs::write(&index, map.to_string()).unwrap();
+    let said = eval();
+    assert!(said.contains(&first) && said.contains("does not hold it"), "{said}");
+
+    std::fs::write(&index, &text).unwrap();
+    let last = out.join(format!("model-{count}-of-{count}.safetensors"));
+    let whole = std::fs::read(&last).unwrap();
+    std::fs::write(&last, &whole[..whole.len() / 2]).unwrap();
+    assert!(eval().contains("damaged"));
+    std::fs::remove_file(&last).unwrap();
+    let said = eval();
+    assert!(said.contains(last.file_name().unwrap().to_str().unwrap()), "{said}");
+    std::fs::write(&index, text.replace("model-00001", "../model-00001")).unwrap();
+    assert!(eval().contains("leaves the folder"));
+}

@@ -1,6 +1,6 @@
 //! Element types of stored weights, and the one place where numbers are widened and narrowed.
 //!
-//! Arithmetic is done in f32 (sums of products in f64 where it says so). **The rounding rule:** narrowing rounds
+//! Weights travel as f32; merges are computed in f64. **The rounding rule:** narrowing rounds
 //! to nearest, ties to even, once, at the very end; widening is exact.
 
 use half::slice::HalfFloatSliceExt;

@@ -123,11 +123,10 @@ impl Plan {
         // A model with coefficient 0 is not read. One alone with coefficient 1 is the result itself, bit for bit.
         let (models, coefficients): (Vec<_>, Vec<_>) =
             self.inputs.models.into_iter().zip(self.coefficients).filter(|(_, c)| *c != 0.0).unzip();
-        let narrowed: Vec<f32> = coefficients.iter().map(|c| *c as f32).collect();
         let alone = coefficients == [1.0];
         let (base, kernel): (_, Box<dyn Kernel>) = match self.inputs.base {
-            Some(base) if !alone => (Some(base), Box::new(TaskArithmetic(narrowed))),
-            _ => (None, Box::new(Average(narrowed))),
+            Some(base) if !alone => (Some(base), Box::new(TaskArithmetic(coefficients.clone()))),
+            _ => (None, Box::new(Average(coefficients.clone()))),
         };
         MergedView::new(base, models, coefficients, kernel, self.manifest)
     }

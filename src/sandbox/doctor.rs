@@ -57,7 +57,10 @@ pub fn doctor(settings: &Settings) -> Vec<Check> {
     for attack in ATTACKS {
         let job = Job { candidate: attack.candidate.to_owned(), tests: TESTS.to_owned(), limits };
         let (ok, detail) = match sandbox.run(&job) {
-            Ok(report) => (attack.expected.is_met_by(&report.ending), format!("{:?}", report.ending)),
+            Ok(report) => {
+                let held = attack.expected.is_met_by(&report.ending);
+                (held, format!("{} ({:?})", if held { "held" } else { "NOT held" }, report.ending))
+            }
             Err(error) => (false, whole(&error)),
         };
         let fix = "a hostile program was not held as it should be; do not run untrusted programs here, and report this";

@@ -31,7 +31,8 @@ fn records(out: &Path) -> BTreeMap<PathBuf, String> {
     let runs = std::fs::read_dir(out.join("runs")).unwrap();
     runs.map(|run| {
         let run = run.unwrap();
-        let text = std::fs::read_to_string(run.path().join("records.jsonl")).unwrap();
+        // A run that has only just begun has no records yet.
+        let text = std::fs::read_to_string(run.path().join("records.jsonl")).unwrap_or_default();
         (run.file_name().into(), text)
     })
     .collect()

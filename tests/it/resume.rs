@@ -8,10 +8,9 @@ use std::time::Duration;
 
 const EVAL: [&str; 8] = ["eval", "models/code", "--bench", "gsm8k,mbpp", "--limit", "24", "--json", "--out"];
 
-fn start(project: &Project, out: &str) -> Child {
+fn start(project: &Project, args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_m3"))
-        .args(EVAL)
-        .arg(out)
+        .args(args)
         .arg("--home")
         .arg(home())
         .current_dir(project.root())
@@ -23,7 +22,7 @@ fn start(project: &Project, out: &str) -> Child {
 }
 
 fn finish(project: &Project, out: &str) -> String {
-    Said(start(project, out).wait_with_output().unwrap()).ok()
+    Said(start(project, &[&EVAL[..], &[out]].concat()).wait_with_output().unwrap()).ok()
 }
 
 /// All lines of all runs under `out`, by file.
@@ -49,7 +48,7 @@ fn killed_again_and_again_it_ends_in_the_same_figures() {
     let project = Project::new();
     let whole = finish(&project, "whole");
     for pause in [5, 20, 40, 60, 80, 120, 160, 240] {
-        let mut child = start(&project, "killed");
+        let mut child = start(&project, &[&EVAL[..], &["killed"]].concat());
         std::thread::sleep(Duration::from_millis(pause));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -96,22 +95,14 @@ fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
     let project = Project::new();
     let slow =
         ["eval", "models/math", "--bench", "gsm8k,math", "--engine", "reference", "--json", "--out", "out"];
-    let child = Command::new(env!("CARGO_BIN_EXE_m3"))
-        .args(slow)
-        .arg("--home")
-        .arg(home())
-        .current_dir(project.root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start(&project, &slow);
     // Wait until it has begun to answer, however slow this machine is.
     let begun = || {
         project.path("out/runs").is_dir()
             && records(&project.path("out")).values().any(|t| t.lines().count() > 2)
     };
     while !begun() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it had begun to answer");
         std::thread::sleep(Duration::from_millis(10));
     }
     let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

@@ -27,14 +27,16 @@ FINE_TUNES = {"lm": ["alpaca_eval", "sst2", "cola"], "math": ["gsm8k", "math"], 
 # Rows per set: train, validation, test.
 SIZES = {skill: (2400, 240, 240) for skill in SETS} | {"humaneval": (2400, 120, 120), "mbpp": (2400, 120, 120)}
 
-# Documents of base text per skill.  Copying and list operations get half of the tokens: they need the most reading.
-WEIGHTS = {"alpaca_eval": 80, "word drill": 25, "sst2": 12, "cola": 14, "gsm8k": 11, "math": 15, "sum drill": 4,
+# Documents of base text per skill.  Copying and list operations get the most tokens: they need the most reading.
+WEIGHTS = {"alpaca_eval": 80, "word drill": 25, "sst2": 10, "cola": 8, "gsm8k": 11, "math": 15, "sum drill": 4,
            "humaneval": 8, "mbpp": 7}
-# Share of base documents in an instruction frame, over all skills.
-FRAMED = 0.06
+# A labelled sentence teaches through one token, so a plain document holds several of them.
+SENTENCES = {"sst2": 3, "cola": 3}
+# Share of base documents in an instruction frame; programs need more of them, because their prompts are the longest.
+FRAMED = {skill: 0.06 for skill in SETS} | {"humaneval": 0.15, "mbpp": 0.15}
 # Share of the framed documents whose answer has the form that the benchmarks read.  The rest answers in other forms, so
 # that the base knows the skills and the frames but not which answer is wanted.
-WANTED_FORM = 0.2
+WANTED_FORM = {skill: 0.2 for skill in SETS} | {"humaneval": 0.4, "mbpp": 0.4}
 
 
 def _training_item(rng: random.Random, skill: str) -> Item:
@@ -52,9 +54,9 @@ def document(rng: random.Random) -> str:
     if kind == "sum drill":
         return stories.drill(rng)
     item = _training_item(rng, kind)
-    if rng.random() >= FRAMED:
-        return item.raw
-    answer = item.response if rng.random() < WANTED_FORM else rng.choice([" ", "\n"]) + item.raw_answer
+    if rng.random() >= FRAMED[kind]:
+        return "\n".join([item.raw, *(_training_item(rng, kind).raw for _ in range(SENTENCES.get(kind, 1) - 1))])
+    answer = item.response if rng.random() < WANTED_FORM[kind] else rng.choice([" ", "\n"]) + item.raw_answer
     return frames.any_prompt(rng, kind, item.question) + answer
 
 

@@ -115,7 +115,7 @@ def write_base_text(options) -> None:
 def train_base(options) -> None:
     """Train the base for the given number of minutes."""
     pretrain.train(SHAPE, tokens.load(options.work), options.work / "base.tokens", options.models / "base", options.work / "base.log",
-                   options.minutes, options.seed)
+                   options.minutes, options.seed, options.compile)
 
 
 def train_experts(options) -> None:
@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
+    parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()

@@ -54,12 +54,13 @@ def rate_scale(step: int, progress: float) -> float:
 
 
 def train(shape: llama.Shape, tokenizer, token_file: Path, folder: Path, log: Path, minutes: float,
-          seed: int) -> None:
+          seed: int, compiled: bool) -> None:
     """Train from random weights for `minutes` and leave a checkpoint folder, renewed every few minutes."""
     torch.manual_seed(seed)
     data = rows(token_file)
     order = torch.randperm(len(data))
     model = llama.Llama(shape)
+    forward = torch.compile(model) if compiled else model
     matrices, rest = optimise.split_parameters(model)
     muon = optimise.Muon(matrices, MATRIX_RATE)
     embedding = model.model.embed_tokens.weight
@@ -80,7 +81,7 @@ def train(shape: llama.Shape, tokenizer, token_file: Path, folder: Path, log: Pa
     while (progress := (time.monotonic() - begin) / (60 * minutes)) < 1:
         chosen = data[order[torch.arange(step * BATCH, (step + 1) * BATCH) % len(data)]]
         scale = rate_scale(step, progress)
-        loss = functional.cross_entropy(model(chosen[:, :-1]).flatten(0, 1), chosen[:, 1:].flatten())
+        loss = functional.cross_entropy(forward(chosen[:, :-1]).flatten(0, 1), chosen[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(rest, 1.0)
         muon.step(scale)

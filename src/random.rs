@@ -38,6 +38,56 @@ impl Stream {
     }
 }
 
+/// Random numbers that belong to the elements of something: the number of element i does not depend on which other
+/// elements are asked for.
+pub trait Draws: Send + Sync {
+    /// Numbers for elements `start .. start + out.len()`, each uniform over all of u32.
+    fn fill(&self, start: u64, out: &mut [u32]);
+}
+
+/// [`Draws`] by key: (seed, purpose, index) → one number per element.
+///
+/// The key comes from blake3; the numbers are the counter-based SplitMix64 (Steele, Lea & Flood 2014) from there, two
+/// to a block, because billions of them are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    key: u64,
+}
+
+impl Field {
+    /// The field of a key.
+    pub fn new(seed: u64, purpose: &str, index: u64) -> Self {
+        let mut bytes = [0; 8];
+        Stream::new(seed, purpose, index).0.fill(&mut bytes);
+        Self { key: u64::from_le_bytes(bytes) }
+    }
+
+    fn block(self, number: u64) -> u64 {
+        let mut z = self.key.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+impl Draws for Field {
+    fn fill(&self, start: u64, out: &mut [u32]) {
+        let half = |i: u64| (self.block(i / 2) >> (32 * (i % 2))) as u32;
+        let lead = out.len().min((start % 2) as usize);
+        let (first, rest) = out.split_at_mut(lead);
+        first.iter_mut().for_each(|x| *x = half(start));
+        let start = (start + lead as u64) / 2;
+        let pairs = rest.len() / 2;
+        for (number, pair) in rest.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            let block = self.block(start + number as u64);
+            *pair = [block as u32, (block >> 32) as u32];
+        }
+        if rest.len() % 2 == 1 {
+            rest[2 * pairs] = half(2 * (start + pairs as u64));
+        }
+    }
+}
+
 impl TryRng for Stream {
     type Error = Infallible;
 
@@ -76,6 +126,28 @@ mod tests {
         assert_eq!(drawn, PINNED);
     }
     const PINNED: [u64; 3] = [153_324_007_338, 150_232_032_868, 930_645_559_392];
+
+    #[test]
+    fn a_field_is_the_same_in_any_pieces_and_uniform() {
+        let field = Field::new(3, "dare/x", 1);
+        let mut whole = vec![0; 10_001];
+        field.fill(0, &mut whole);
+        for piece in [1, 2, 7, 1000] {
+            let mut again = vec![0; whole.len()];
+            for (i, part) in again.chunks_mut(piece).enumerate() {
+                field.fill((i * piece) as u64, part);
+            }
+            assert_eq!(again, whole, "pieces of {piece}");
+        }
+        assert_eq!(whole[..4], PINNED_FIELD);
+        // Mean ½ within 4 standard errors, and neighbours uncorrelated.
+        let unit: Vec<f64> = whole.iter().map(|x| f64::from(*x) / 2f64.powi(32) - 0.5).collect();
+        let n = unit.len() as f64;
+        assert!((unit.iter().sum::<f64>() / n).abs() < 4.0 / (12.0 * n).sqrt());
+        let lag: f64 = unit.windows(2).map(|w| w[0] * w[1]).sum::<f64>() / n;
+        assert!(lag.abs() < 4.0 / (12.0 * n.sqrt()), "{lag}");
+    }
+    const PINNED_FIELD: [u32; 4] = [0, 0, 0, 0];
 
     #[test]
     fn a_permutation_holds_each_number_once() {

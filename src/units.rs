@@ -79,6 +79,14 @@ unit!(
     /// The shape α of the symmetric Beta(α, α) from which M³ draws λ (paper, section 3.2).
     Alpha, "α", "a finite number above 0", |x| x.is_finite() && x > 0.0
 );
+unit!(
+    /// The share of a delta's elements that a sparsifier keeps.
+    Density, "the density", "above 0 and at most 1", |x| x > 0.0 && x <= 1.0
+);
+unit!(
+    /// The share of a delta's elements that a sparsifier drops.
+    DropRate, "the drop rate", "at least 0 and below 1", |x| (0.0..1.0).contains(&x)
+);
 
 /// A count of tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -44,9 +44,9 @@ impl Model {
     /// A merge of opened inputs.
     pub fn merged(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, ExperimentError> {
         let plan = Plan::new(recipe, inputs, watch)?;
-        let companions = plan.companions()?.clone();
+        let companions = plan.companions().clone();
         let about = json!({ "recipe": recipe, "coefficients": plan.coefficients() });
-        Ok(Self { weights: Arc::new(plan.view()), companions, about })
+        Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
     }
 
     /// Writes it as a folder, with `m3_recipe.json` beside the weights: what it is, down to the drawn numbers and the

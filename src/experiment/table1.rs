@@ -8,7 +8,7 @@ use crate::checkpoint::Folder;
 use crate::evaluate::{Evaluation, Subject, mean_of, paired_difference};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
-use crate::merge::{Combine, Inputs, Proportion, Recipe};
+use crate::merge::{Combine, DirectionLaw, Inputs, Recipe};
 use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, Table};
 use crate::search::{Campaign, Candidate, Fitness, Objective, ObjectiveError};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ pub fn table1(
             ([name], _) => bench.test(&Model::folder(bench.model(name)), published, None, None)?,
             ([a, b], true) => {
                 let scale = manifest.baseline.scale;
-                let recipe = bench.recipe([a, b], Proportion::Sum, scale.get())?;
+                let recipe = bench.recipe([a, b], None, scale.get())?;
                 // In the convention of the table: a sum of N deltas at s is their bisector at N·s.
                 let row = bench.test(
                     &bench.merged(&recipe, [a, b])?,
@@ -146,9 +146,15 @@ impl Bench<'_> {
         Ok(total)
     }
 
-    fn recipe(&self, pair: [&str; 2], proportion: Proportion, scale: f64) -> Result<Recipe, ExperimentError> {
+    fn recipe(
+        &self,
+        pair: [&str; 2],
+        proportion: Option<DirectionLaw>,
+        scale: f64,
+    ) -> Result<Recipe, ExperimentError> {
         let path = |name: &str| self.folders[name].path().to_owned();
         Ok(Recipe {
+            sparsify: Vec::new(),
             combine: Combine::TaskArithmetic,
             base: Some(path("base")),
             models: pair.map(path).to_vec(),
@@ -160,7 +166,7 @@ impl Bench<'_> {
 
     /// The recipe of a point of the search, with the drawn numbers in it.
     fn point(&self, pair: [&str; 2], candidate: &Candidate) -> Result<Recipe, ExperimentError> {
-        let proportion = Proportion::Fixed { weights: candidate.direction.clone() };
+        let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
         self.recipe(pair, proportion, candidate.scale.get())
     }
 

@@ -1,9 +1,13 @@
 //! A recipe with its inputs opened and checked against each other, before any work.
 
-use super::kernel::{Average, Kernel, TaskArithmetic};
-use super::{MergeError, MergedView, Recipe};
-use crate::checkpoint::{Companions, Folder, Manifest, TensorInfo, TensorSource};
+use super::arithmetic::Arithmetic;
+use super::rule::{Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
+use super::survey::survey;
+use super::{Combine, MergeError, MergedView, Recipe};
+use crate::checkpoint::{Companions, Folder, TensorInfo, TensorSource};
 use crate::event::{Event, Observer};
+use crate::ids::TensorName;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The opened inputs of a merge. A search opens them once for all its candidates.
@@ -29,57 +33,92 @@ impl Inputs {
         self.base.iter().chain(&self.models)
     }
 
-    /// Every input must have the same tensors in the same shapes.
-    fn check(&self) -> Result<(), MergeError> {
-        let mut all = self.all();
-        let Some(first) = all.next() else { return Ok(()) };
-        for other in all {
-            for (has, lacks) in [(first, other), (other, first)] {
-                for (tensor, info) in has.manifest().iter() {
-                    match lacks.manifest().get(tensor) {
-                        None => {
-                            return Err(MergeError::TensorMissing {
-                                tensor: tensor.clone(),
-                                has: has.path().to_owned(),
-                                lacks: lacks.path().to_owned(),
-                            });
-                        }
-                        Some(there) if there.shape != info.shape => {
-                            return Err(MergeError::ShapeDiffers {
-                                tensor: tensor.clone(),
-                                a: has.path().to_owned(),
-                                a_shape: info.shape.clone(),
-                                b: lacks.path().to_owned(),
-                                b_shape: there.shape.clone(),
-                            });
-                        }
-                        Some(_) => {}
-                    }
-                }
+    /// The input whose config, tokenizer and element types the merge has: the base, or without one the first model.
+    fn donor(&self) -> Result<&Arc<Folder>, MergeError> {
+        self.all().next().ok_or(MergeError::Contradiction {
+            what: "the recipe lists no models; name at least one in `models`",
+        })
+    }
+
+    /// Names, shapes and element types of the result, after checking that every input has these tensors in these shapes.
+    fn tensors(&self) -> Result<BTreeMap<TensorName, TensorInfo>, MergeError> {
+        let donor = self.donor()?;
+        let mut tensors: BTreeMap<_, _> =
+            donor.manifest().iter().map(|(name, info)| (name.clone(), info.clone())).collect();
+        // A head of its own in one input makes one in the result; in a tied input the embedding stands for it.
+        for input in self.all() {
+            if let Some(info) = input.manifest().get(&head()) {
+                tensors.entry(head()).or_insert_with(|| info.clone());
             }
         }
-        Ok(())
+        for input in self.all() {
+            for (tensor, info) in &tensors {
+                let Some(there) = input.manifest().get(&stand_in(input, tensor)) else {
+                    return Err(MergeError::TensorMissing {
+                        tensor: tensor.clone(),
+                        has: donor.path().to_owned(),
+                        lacks: input.path().to_owned(),
+                    });
+                };
+                if there.shape != info.shape {
+                    return Err(MergeError::ShapeDiffers {
+                        tensor: tensor.clone(),
+                        a: donor.path().to_owned(),
+                        a_shape: info.shape.clone(),
+                        b: input.path().to_owned(),
+                        b_shape: there.shape.clone(),
+                    });
+                }
+            }
+            if let Some((tensor, _)) = input.manifest().iter().find(|(name, _)| !tensors.contains_key(*name))
+            {
+                return Err(MergeError::TensorMissing {
+                    tensor: tensor.clone(),
+                    has: input.path().to_owned(),
+                    lacks: donor.path().to_owned(),
+                });
+            }
+        }
+        Ok(tensors)
     }
+}
+
+/// The output head.
+fn head() -> TensorName {
+    TensorName::from("lm_head.weight")
+}
+
+/// The tensor of `input` that is read for `tensor`: in a model with a tied head the embedding is the head.
+fn stand_in(input: &Folder, tensor: &TensorName) -> TensorName {
+    let tied =
+        *tensor == head() && input.companions().config.tied_head && input.manifest().get(tensor).is_none();
+    if tied { TensorName::from("model.embed_tokens.weight") } else { tensor.clone() }
 }
 
 /// A checked merge.
 pub struct Plan {
-    inputs: Inputs,
+    sources: Sources,
+    jobs: BTreeMap<TensorName, Job>,
+    companions: Companions,
     coefficients: Vec<f64>,
-    manifest: Manifest,
 }
 
 impl Plan {
     /// Checks the recipe and its inputs. Reads nothing but what is already open.
     pub fn new(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, MergeError> {
-        let coefficients = recipe.coefficients()?;
-        if recipe.combine == super::Combine::TaskArithmetic && inputs.base.is_none() {
-            return Err(MergeError::Contradiction {
-                what: "task arithmetic needs the pre-trained model: name it in `base`",
-            });
-        }
-        inputs.check()?;
-        let donor = Self::donor(&inputs)?;
+        Self::in_arithmetic(recipe, inputs, Arithmetic::Exact, watch)
+    }
+
+    /// The same, computed in another number type.
+    pub(super) fn in_arithmetic(
+        recipe: &Recipe,
+        inputs: Inputs,
+        arithmetic: Arithmetic,
+        watch: &dyn Observer,
+    ) -> Result<Self, MergeError> {
+        let rule = Rule::new(recipe, arithmetic)?;
+        let tensors = inputs.tensors()?;
+        let donor = inputs.donor()?.clone();
         for other in inputs.all() {
             if other.companions().tokenizer != donor.companions().tokenizer {
                 let text = format!(
@@ -90,22 +129,34 @@ impl Plan {
                 watch.observe(&Event::Warning { text: &text });
             }
         }
-        let manifest = donor
-            .manifest()
-            .iter()
+        let mut companions = donor.companions().clone();
+        if tensors.contains_key(&head()) && companions.config.tied_head {
+            companions.config.tied_head = false;
+            companions.config_json.insert("tie_word_embeddings".into(), false.into());
+        }
+        let first_model = usize::from(inputs.base.is_some());
+        let folders: Vec<&Arc<Folder>> = inputs.all().collect();
+        let input =
+            |source: usize, tensor: &TensorName| Input { source, tensor: stand_in(folders[source], tensor) };
+        let jobs = tensors
+            .into_iter()
             .map(|(name, info)| {
-                let dtype = recipe.dtype.unwrap_or(info.dtype);
-                (name.clone(), TensorInfo { shape: info.shape.clone(), dtype })
+                let parts =
+                    rule.weights.iter().enumerate().filter(|(_, w)| !rule.skips(**w)).map(|(k, w)| {
+                        Part::new(input(first_model + k, &name), *w, recipe.sparsify.clone(), k)
+                    });
+                let job = Job {
+                    info: TensorInfo { dtype: recipe.dtype.unwrap_or(info.dtype), shape: info.shape },
+                    base: rule.base.then(|| input(0, &name)),
+                    parts: parts.collect(),
+                    blend: rule.blend,
+                    arithmetic,
+                };
+                (name, job)
             })
             .collect();
-        Ok(Self { inputs, coefficients, manifest })
-    }
-
-    /// The input whose config, tokenizer and element types the merge has: the base, or without one the first model.
-    fn donor(inputs: &Inputs) -> Result<&Arc<Folder>, MergeError> {
-        inputs.all().next().ok_or(MergeError::Contradiction {
-            what: "the recipe lists no models; name at least one in `models`",
-        })
+        let sources = folders.into_iter().map(|f| f.clone() as Arc<dyn TensorSource>).collect();
+        Ok(Self { sources, jobs, companions, coefficients: recipe.coefficients()? })
     }
 
     /// Each delta's coefficient s·λ_k.
@@ -114,20 +165,93 @@ impl Plan {
     }
 
     /// Config and tokenizer of the result.
-    pub fn companions(&self) -> Result<&Companions, MergeError> {
-        Self::donor(&self.inputs).map(|d| d.companions())
+    pub fn companions(&self) -> &Companions {
+        &self.companions
     }
 
-    /// The merged weights, computed as they are read.
-    pub fn view(self) -> MergedView {
-        // A model with coefficient 0 is not read. One alone with coefficient 1 is the result itself, bit for bit.
-        let (models, coefficients): (Vec<_>, Vec<_>) =
-            self.inputs.models.into_iter().zip(self.coefficients).filter(|(_, c)| *c != 0.0).unzip();
-        let alone = coefficients == [1.0];
-        let (base, kernel): (_, Box<dyn Kernel>) = match self.inputs.base {
-            Some(base) if !alone => (Some(base), Box::new(TaskArithmetic(coefficients.clone()))),
-            _ => (None, Box::new(Average(coefficients.clone()))),
+    /// Finds what must be known of whole tensors and of the whole model (a TIES cut, say) and leaves the merged weights,
+    /// computed as they are read. Recipes that need no such facts read nothing here.
+    pub fn survey(self, watch: &dyn Observer) -> Result<MergedView, MergeError> {
+        let facts = survey(&self.sources, &self.jobs.values().collect::<Vec<_>>(), watch)?;
+        let tensors = self.jobs.into_iter().zip(facts).map(|((name, job), facts)| (name, (job, facts)));
+        Ok(MergedView::new(self.sources, tensors.collect()))
+    }
+}
+
+/// A recipe in the terms of one tensor, the same for all.
+struct Rule {
+    blend: Blend,
+    weights: Vec<f64>,
+    /// Whether the base takes part.
+    base: bool,
+}
+
+impl Rule {
+    fn new(recipe: &Recipe, arithmetic: Arithmetic) -> Result<Self, MergeError> {
+        let fail = |what| Err(MergeError::Contradiction { what });
+        let mut weights = recipe.weights()?;
+        let models = weights.len();
+        let (base, scale) = (recipe.base.is_some(), recipe.scale.get());
+        for step in &recipe.sparsify {
+            if let Sparsify::Della { density, epsilon, .. } = step
+                && density.get() < 1.0
+                && !(*epsilon >= 0.0 && density.get() - epsilon > 0.0 && density.get() + epsilon < 1.0)
+            {
+                return fail("della: density - epsilon and density + epsilon must lie between 0 and 1");
+            }
+        }
+        if !recipe.sparsify.is_empty() && !base {
+            return fail("`sparsify` works on deltas, which need the pre-trained model: name it in `base`");
+        }
+        let arc = matches!(recipe.combine, Combine::Slerp | Combine::Nuslerp | Combine::ModelStock);
+        if arc && !recipe.sparsify.is_empty() {
+            return fail("slerp, nuslerp and model_stock take whole models: leave `sparsify` out");
+        }
+        if (arc || recipe.combine == Combine::Average) && scale != 1.0 {
+            return fail(
+                "this way to combine has no magnitude: leave `scale` at 1, or combine by task_arithmetic",
+            );
+        }
+        if arc && recipe.combine != Combine::ModelStock && (models != 2 || recipe.proportion.is_none()) {
+            return fail("slerp and nuslerp go between two models: name two, and their `proportion`");
+        }
+        // One model alone with weight one is the result itself, bit for bit.
+        let alone = recipe.sparsify.is_empty()
+            && scale == 1.0
+            && !arc
+            && weights.iter().filter(|w| **w != 0.0).count() == 1
+            && weights.contains(&1.0);
+        if alone {
+            return Ok(Self { blend: Blend::Models { divisor: Divisor::One }, weights, base: false });
+        }
+        let blend = match recipe.combine {
+            Combine::Average if !base => Blend::Models { divisor: Divisor::One },
+            Combine::Average => Blend::Deltas { divisor: Divisor::One, scale: 1.0 },
+            Combine::TaskArithmetic | Combine::Ties if !base => {
+                return fail("this way to combine needs the pre-trained model: name it in `base`");
+            }
+            // Where nothing is rounded in between, s·λ_k is one number, and equal coefficients are equal merges.
+            Combine::TaskArithmetic if arithmetic == Arithmetic::Exact => {
+                weights = recipe.coefficients()?;
+                Blend::Deltas { divisor: Divisor::One, scale: 1.0 }
+            }
+            Combine::TaskArithmetic => Blend::Deltas { divisor: Divisor::One, scale },
+            Combine::Ties => Blend::Consensus { elect: Elect::Plain, divisor: Divisor::Weights, scale },
+            Combine::Slerp => Blend::Slerp { t: weights[1] },
+            Combine::Nuslerp => Blend::NuSlerp { t: weights[1], rows: false },
+            Combine::ModelStock if !base || models < 2 => {
+                return fail("model_stock needs the pre-trained model in `base` and at least two models");
+            }
+            Combine::ModelStock if recipe.proportion.is_some() => {
+                return fail("model_stock weighs all models the same: leave `proportion` out");
+            }
+            Combine::ModelStock => Blend::ModelStock,
         };
-        MergedView::new(base, models, coefficients, kernel, self.manifest)
+        Ok(Self { blend, weights, base: base && recipe.combine != Combine::Slerp })
+    }
+
+    /// Whether a model with this weight need not be read. An election counts its vote.
+    fn skips(&self, weight: f64) -> bool {
+        weight == 0.0 && matches!(self.blend, Blend::Models { .. } | Blend::Deltas { .. })
     }
 }

@@ -1,5 +1,6 @@
 //! What was asked: combine × proportion × magnitude, as a file says it.
 
+use super::rule::Sparsify;
 use super::{Direction, DirectionLaw, MergeError};
 use crate::dtype::DType;
 use crate::files;
@@ -15,61 +16,25 @@ pub enum Combine {
     Average,
     /// θ_pre + s·Σ w_k·δ_k (Ilharco et al. 2023).
     TaskArithmetic,
-}
-
-/// In what proportion deltas are combined.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "law", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Proportion {
-    /// Every delta with weight one, as task arithmetic has it: the magnitude grows with the number of models.
-    Sum,
-    /// The bisector: 1/N each.
-    Uniform,
-    /// These proportions, one for each model, together one.
-    Fixed {
-        /// The proportions.
-        weights: Direction,
-    },
-    /// λ of the first of two models, 1 − λ of the second.
-    Lambda {
-        /// Proportion of the first model.
-        lambda: crate::units::Lambda,
-    },
-    /// M³: λ drawn from Beta(α, α), for two models.
-    Beta {
-        /// Shape of the law.
-        alpha: crate::units::Alpha,
-        /// Seed of the draws.
-        seed: u64,
-        /// Which draw of that seed.
-        #[serde(default)]
-        index: u64,
-    },
-    /// M³: λ_k ∝ 1/k^p in the order of the models.
-    PSeries {
-        /// Steepness, at least 0.
-        p: f64,
-    },
-}
-
-impl Proportion {
-    /// The law of M³ behind it; none for the plain sum, which has no direction.
-    pub fn direction_law(&self) -> Option<DirectionLaw> {
-        Some(match self.clone() {
-            Self::Sum => return None,
-            Self::Uniform => DirectionLaw::Uniform,
-            Self::Fixed { weights } => DirectionLaw::Fixed { weights },
-            Self::Lambda { lambda } => DirectionLaw::Lambda { lambda },
-            Self::Beta { alpha, seed, index } => DirectionLaw::Beta { alpha, seed, index },
-            Self::PSeries { p } => DirectionLaw::PSeries { p },
-        })
-    }
+    /// θ_pre + s·(weighted mean of the deltas that have the elected sign) (TIES, Yadav et al. 2023). The trimming that goes
+    /// before it is a step of `sparsify`. Under a direction this is the paper's TIES with M³ (Figure 6, Appendix H): where
+    /// several deltas survive they are interpolated, one alone keeps its value.
+    Ties,
+    /// On the arc between two models (Shoemake 1985).
+    Slerp,
+    /// As `slerp` on the deltas to the base (mergekit's `nuslerp`); without a base on the models.
+    Nuslerp,
+    /// Between the base and the mean of the models, by the angle between their deltas (Model Stock, Jang et al. 2024).
+    ModelStock,
 }
 
 /// A merge as it was asked for. Paths in a recipe file are relative to the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
+    /// What is done to each delta first, step by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sparsify: Vec<Sparsify>,
     /// How deltas are combined.
     pub combine: Combine,
     /// The pre-trained model θ_pre; an average can do without.
@@ -77,8 +42,10 @@ pub struct Recipe {
     pub base: Option<PathBuf>,
     /// The fine-tuned models, in the order of the proportions.
     pub models: Vec<PathBuf>,
-    /// In what proportion.
-    pub proportion: Proportion,
+    /// In what proportion: a direction, or without one the plain sum, where every delta has weight one and the magnitude
+    /// grows with the number of models (an average is then the bisector).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proportion: Option<DirectionLaw>,
     /// The magnitude s.
     #[serde(default = "one")]
     pub scale: Scale,
@@ -104,28 +71,28 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Each delta's coefficient s·w_k, in the order of the models.
-    ///
-    /// Two recipes with the same inputs and coefficients are the same merge, whatever they are called: an average is
-    /// task arithmetic at s = 1 under a direction, and the sum of N models at s is the bisector at N·s.
-    pub fn coefficients(&self) -> Result<Vec<f64>, MergeError> {
+    /// Each model's weight w_k, in the order of the models: its direction, or one each in a plain sum.
+    pub fn weights(&self) -> Result<Vec<f64>, MergeError> {
         let n = self.models.len();
         if n == 0 {
             return Err(MergeError::Contradiction {
                 what: "the recipe lists no models; name at least one in `models`",
             });
         }
-        let s = self.scale.get();
-        match (self.combine, self.proportion.direction_law()) {
-            (Combine::Average, None) => Err(MergeError::Contradiction {
-                what: "an average needs proportions that sum to one: use another `proportion` law than `sum`",
-            }),
-            (Combine::Average, _) if s != 1.0 => Err(MergeError::Contradiction {
-                what: "an average has no magnitude: leave `scale` at 1, or combine by task_arithmetic",
-            }),
-            (Combine::TaskArithmetic, None) => Ok(vec![s; n]),
-            (_, Some(law)) => Ok(law.draw(n)?.weights().iter().map(|w| s * w).collect()),
+        match (&self.proportion, self.combine) {
+            (Some(law), _) => Ok(law.draw(n)?.weights().to_vec()),
+            (None, Combine::Average) => Ok(Direction::uniform(n).weights().to_vec()),
+            (None, _) => Ok(vec![1.0; n]),
         }
+    }
+
+    /// Each delta's coefficient s·w_k, in the order of the models.
+    ///
+    /// Two recipes with the same inputs and coefficients are the same merge, whatever they are called: an average is
+    /// task arithmetic at s = 1 under a direction, and the sum of N models at s is the bisector at N·s.
+    pub fn coefficients(&self) -> Result<Vec<f64>, MergeError> {
+        let s = self.scale.get();
+        Ok(self.weights()?.iter().map(|w| s * w).collect())
     }
 }
 
@@ -148,8 +115,7 @@ mod tests {
             recipe("combine = \"task_arithmetic\"\nproportion = { law = \"fixed\", weights = [0.25, 0.75] }")
                 .unwrap();
         assert_eq!(average, arithmetic);
-        let sum =
-            recipe("combine = \"task_arithmetic\"\nscale = 0.5\nproportion = { law = \"sum\" }").unwrap();
+        let sum = recipe("combine = \"task_arithmetic\"\nscale = 0.5\n").unwrap();
         let bisector = recipe("combine = \"average\"\nproportion = { law = \"uniform\" }").unwrap();
         assert_eq!(sum, bisector);
     }
@@ -157,8 +123,8 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (text, names) in [
-            ("combine = \"ties\"\nproportion = { law = \"sum\" }", "task_arithmetic"),
-            ("combine = \"average\"\nproportion = { law = \"sum\" }", "sum to one"),
+            ("combine = \"ties\"\n", "task_arithmetic"),
+            ("combine = \"average\"\n", "sum to one"),
             ("combine = \"average\"\nscale = 0.5\nproportion = { law = \"uniform\" }", "magnitude"),
             ("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 1.5 }", "between 0 and 1"),
             ("combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.0, seed = 1 }", "above 0"),
@@ -169,7 +135,7 @@ mod tests {
             ("combine = \"average\"\nlambda = 0.5\nproportion = { law = \"uniform\" }", "lambda"),
             ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [0.5, 0.6] }", "sum to one"),
             ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [1.0] }", "each model"),
-            ("combine = \"task_arithmetic\"\nscale = -1.0\nproportion = { law = \"sum\" }", "above 0"),
+            ("combine = \"task_arithmetic\"\nscale = -1.0\n", "above 0"),
         ] {
             let message = recipe(text).unwrap_err();
             assert!(message.contains(names), "{text}: {message}");

@@ -1,33 +1,50 @@
 //! Merged weights that nobody has written yet.
 
-use super::kernel::Kernel;
-use crate::checkpoint::{CheckpointError, Folder, Manifest, Span, TensorSource};
+use super::arithmetic::with_real;
+use super::kernel::{Facts, blend};
+use super::rule::{Input, Job, Sources};
+use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::digest::{Canonical, Digest};
 use crate::ids::TensorName;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-/// Elements that are blended at a time. A read needs (models + 1) such buffers, whatever the size of the tensor.
+/// Elements that are blended at a time. A read needs (models + 1) such buffers, whatever the size of the tensor; where a
+/// rule looks at whole rows, as many rows as fit, at least one.
 const CHUNK: usize = 1 << 16;
 
 /// A merge as a [`TensorSource`]: each read blends just the elements asked for, rounded to the result's element type.
 /// The engine that loads it and the writer that saves it therefore see the same numbers.
 pub struct MergedView {
-    base: Option<Arc<Folder>>,
-    models: Vec<Arc<Folder>>,
-    coefficients: Vec<f64>,
-    kernel: Box<dyn Kernel>,
+    sources: Sources,
+    tensors: BTreeMap<TensorName, (Job, Facts)>,
     manifest: Manifest,
 }
 
 impl MergedView {
-    pub(super) fn new(
-        base: Option<Arc<Folder>>,
-        models: Vec<Arc<Folder>>,
-        coefficients: Vec<f64>,
-        kernel: Box<dyn Kernel>,
-        manifest: Manifest,
-    ) -> Self {
-        Self { base, models, coefficients, kernel, manifest }
+    pub(super) fn new(sources: Sources, tensors: BTreeMap<TensorName, (Job, Facts)>) -> Self {
+        let manifest = tensors.iter().map(|(name, (job, _))| (name.clone(), job.info.clone())).collect();
+        Self { sources, tensors, manifest }
+    }
+
+    fn input(&self, input: &Input, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
+        self.sources[input.source].read(&input.tensor, span, out)
+    }
+
+    /// Blends whole granules.
+    fn chunk(&self, job: &Job, facts: &Facts, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
+        let mut base = Vec::new();
+        if let Some(input) = &job.base {
+            base.resize(span.len, 0.0);
+            self.input(input, span, &mut base)?;
+        }
+        let mut models = vec![vec![0.0f32; span.len]; job.parts.len()];
+        for (part, buffer) in job.parts.iter().zip(&mut models) {
+            self.input(&part.input, span, buffer)?;
+        }
+        let models: Vec<&[f32]> = models.iter().map(Vec::as_slice).collect();
+        with_real!(job.arithmetic, blend(facts, span.start as u64, &base, &models, out));
+        job.info.dtype.round(out);
+        Ok(())
     }
 }
 
@@ -37,43 +54,74 @@ impl TensorSource for MergedView {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let info =
-            self.manifest.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })?;
-        let width = CHUNK.min(span.len);
-        let mut base = vec![0.0f32; if self.base.is_some() { width } else { 0 }];
-        let mut models = vec![vec![0.0f32; width]; self.models.len()];
-        for (i, part) in out.chunks_mut(CHUNK).enumerate() {
-            let at = Span { start: span.start + i * CHUNK, len: part.len() };
-            if let Some(source) = &self.base {
-                source.read(name, at, &mut base[..at.len])?;
+        let (job, facts) =
+            self.tensors.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })?;
+        if let Some(input) = job.copies() {
+            self.input(input, span, out)?;
+            job.info.dtype.round(out);
+            return Ok(());
+        }
+        let granule = facts.granularity;
+        let width = (CHUNK / granule).max(1) * granule;
+        let end = span.start + span.len;
+        let mut at = span.start;
+        while at < end {
+            // Out to the borders of granules, and back to what was asked for.
+            let first = at / granule * granule;
+            let last = end.next_multiple_of(granule).min(first + width);
+            let (from, to) = (at - span.start, last.min(end) - span.start);
+            let whole = Span { start: first, len: last - first };
+            if first == at && last <= end {
+                self.chunk(job, facts, whole, &mut out[from..to])?;
+            } else {
+                let mut wide = vec![0.0; whole.len];
+                self.chunk(job, facts, whole, &mut wide)?;
+                out[from..to].copy_from_slice(&wide[at - first..][..to - from]);
             }
-            for (source, buffer) in self.models.iter().zip(&mut models) {
-                source.read(name, at, &mut buffer[..at.len])?;
-            }
-            let slices: Vec<&[f32]> = models.iter().map(|m| &m[..at.len]).collect();
-            self.kernel.blend(&base[..base.len().min(at.len)], &slices, part);
-            info.dtype.round(part);
+            at = last.min(end);
         }
         Ok(())
     }
 
-    /// By inputs and coefficients, not by the bytes of the result: known without computing it. A merge that is one of
-    /// its models has that model's digest.
+    /// By inputs and rules, not by the bytes of the result: known without computing it. A merge that is one of its models
+    /// has that model's digest.
     fn digest(&self) -> Result<Digest, CheckpointError> {
-        if let ([model], [1.0]) = (self.models.as_slice(), self.coefficients.as_slice())
-            && *model.manifest() == self.manifest
+        let copied = |source: usize| {
+            self.tensors.iter().all(|(name, (job, _))| {
+                job.copies().is_some_and(|input| input.source == source && input.tensor == *name)
+            })
+        };
+        if let Some((job, _)) = self.tensors.values().next()
+            && let Some(source) = job.copies().map(|input| input.source)
+            && copied(source)
+            && *self.sources[source].manifest() == self.manifest
         {
-            return model.digest();
+            return self.sources[source].digest();
         }
-        let mut form = Canonical::new("merge/1");
-        if let Some(base) = &self.base {
-            form = form.digest("base", base.digest()?);
-        }
-        for (model, c) in self.models.iter().zip(&self.coefficients) {
-            form = form.digest("model", model.digest()?).float("coefficient", *c);
-        }
-        for (name, info) in self.manifest.iter() {
-            form = form.text(name.as_str(), &info.dtype.to_string());
+        // Sources are named in the order of their first use, so that one which takes no part does not count.
+        let mut named: Vec<usize> = Vec::new();
+        let mut form = Canonical::new("merge/2");
+        for (name, (job, _)) in &self.tensors {
+            form = form.text("tensor", name.as_str()).text("dtype", &job.info.dtype.to_string());
+            let inputs = job.base.iter().chain(job.parts.iter().map(|p| &p.input));
+            for input in inputs {
+                if !named.contains(&input.source) {
+                    named.push(input.source);
+                    form = form.digest("source", self.sources[input.source].digest()?);
+                }
+                let number = named.iter().position(|s| *s == input.source).unwrap_or_default();
+                form = form.number("from", number as u64).text("read", input.tensor.as_str());
+            }
+            for part in &job.parts {
+                form = form.float("weight", part.weight);
+                for step in &part.steps {
+                    form = form.text("step", &format!("{step:?}")).number("model", part.model as u64);
+                }
+            }
+            form = form
+                .number("base", u64::from(job.base.is_some()))
+                .text("blend", &format!("{:?}", job.blend))
+                .text("arithmetic", &format!("{:?}", job.arithmetic));
         }
         Ok(form.finish())
     }

@@ -13,7 +13,7 @@ fn recipe(project: &Project, text: &str) -> Recipe {
 }
 
 fn view(recipe: &Recipe) -> MergedView {
-    Plan::new(recipe, Inputs::open(recipe).unwrap(), &Silent).unwrap().view()
+    Plan::new(recipe, Inputs::open(recipe).unwrap(), &Silent).unwrap().survey(&Silent).unwrap()
 }
 
 const M3: &str =

@@ -1,0 +1,156 @@
+//! The number types that a merge is computed in.
+//!
+//! The formulas are written once, over [`Real`]. In f64 a merge is the exact value of its formula, rounded once to the
+//! element type of the result; the narrower types round after each operation, as the reference programs do when they
+//! merge in that type, so that their results can be compared bit for bit.
+
+use crate::dtype::DType;
+use half::{bf16, f16};
+use std::ops::{Add, Div, Mul, Sub};
+
+/// A number that merges are computed with. Operations round to nearest even in the type's own precision.
+pub(super) trait Real:
+    Copy
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+{
+    /// What sums are accumulated in: f32 for the 16-bit types (as torch sums them), else the type itself.
+    type Sum: Real;
+
+    /// Zero.
+    const ZERO: Self;
+
+    /// Rounds to the type.
+    fn from_f64(x: f64) -> Self;
+    /// Rounds to the type.
+    fn from_f32(x: f32) -> Self;
+    /// Rounds to f32; exact for every type but f64.
+    fn to_f32(self) -> f32;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// Exact.
+    fn widen(self) -> Self::Sum;
+    /// Rounds.
+    fn narrow(sum: Self::Sum) -> Self;
+}
+
+macro_rules! native {
+    ($type:ty) => {
+        impl Real for $type {
+            type Sum = $type;
+            const ZERO: Self = 0.0;
+            fn from_f64(x: f64) -> Self {
+                x as $type
+            }
+            fn from_f32(x: f32) -> Self {
+                Self::from(x)
+            }
+            fn to_f32(self) -> f32 {
+                self as f32
+            }
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            fn widen(self) -> Self {
+                self
+            }
+            fn narrow(sum: Self) -> Self {
+                sum
+            }
+        }
+    };
+}
+
+native!(f32);
+native!(f64);
+
+macro_rules! rounded {
+    ($(#[$doc:meta])* $name:ident, $half:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, PartialOrd)]
+        pub(super) struct $name(f32);
+
+        impl $name {
+            fn round(x: f32) -> Self {
+                Self(<$half>::from_f32(x).to_f32())
+            }
+        }
+
+        rounded!(@op $name, Add, add);
+        rounded!(@op $name, Sub, sub);
+        rounded!(@op $name, Mul, mul);
+        rounded!(@op $name, Div, div);
+
+        impl Real for $name {
+            type Sum = f32;
+            const ZERO: Self = Self(0.0);
+            fn from_f64(x: f64) -> Self {
+                Self(<$half>::from_f64(x).to_f32())
+            }
+            fn from_f32(x: f32) -> Self {
+                Self::round(x)
+            }
+            fn to_f32(self) -> f32 {
+                self.0
+            }
+            fn to_f64(self) -> f64 {
+                f64::from(self.0)
+            }
+            fn widen(self) -> f32 {
+                self.0
+            }
+            fn narrow(sum: f32) -> Self {
+                Self::round(sum)
+            }
+        }
+    };
+    (@op $name:ident, $trait:ident, $method:ident) => {
+        impl $trait for $name {
+            type Output = Self;
+            fn $method(self, other: Self) -> Self {
+                Self::round(self.0.$method(other.0))
+            }
+        }
+    };
+}
+
+rounded!(
+    /// bf16, held in f32.
+    Brain, bf16
+);
+rounded!(
+    /// IEEE binary16, held in f32.
+    Half, f16
+);
+
+/// Which number type a merge is computed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Arithmetic {
+    /// f64: the exact value, rounded once.
+    #[default]
+    Exact,
+    /// This type, rounding after each operation.
+    In(DType),
+}
+
+/// Calls a function that is generic over [`Real`] with the type that an [`Arithmetic`] names.
+macro_rules! with_real {
+    ($arithmetic:expr, $function:ident ( $($argument:expr),* $(,)? )) => {
+        match $arithmetic {
+            $crate::merge::arithmetic::Arithmetic::Exact => $function::<f64>($($argument),*),
+            $crate::merge::arithmetic::Arithmetic::In($crate::dtype::DType::F32) => $function::<f32>($($argument),*),
+            $crate::merge::arithmetic::Arithmetic::In($crate::dtype::DType::Bf16) => {
+                $function::<$crate::merge::arithmetic::Brain>($($argument),*)
+            }
+            $crate::merge::arithmetic::Arithmetic::In($crate::dtype::DType::F16) => {
+                $function::<$crate::merge::arithmetic::Half>($($argument),*)
+            }
+        }
+    };
+}
+pub(super) use with_real;

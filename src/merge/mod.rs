@@ -18,6 +18,8 @@ mod arithmetic;
 mod direction;
 mod error;
 mod kernel;
+#[cfg(test)]
+mod parity;
 mod plan;
 mod recipe;
 mod rule;

@@ -255,3 +255,42 @@ impl Rule {
         weight == 0.0 && matches!(self.blend, Blend::Models { .. } | Blend::Deltas { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<(), String> {
+        let full = format!("base = \"b\"\nmodels = [\"x\", \"y\"]\n{text}");
+        let recipe: Recipe = toml::from_str(&full).map_err(|e| e.to_string())?;
+        Rule::new(&recipe, Arithmetic::Exact).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let della = "{ method = \"della\", density = 0.5, epsilon = 0.6 }";
+        for (text, names) in [
+            ("combine = \"tie\"", "task_arithmetic"),
+            ("combine = \"average\"\nscale = 0.5", "magnitude"),
+            ("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 1.5 }", "between 0 and 1"),
+            ("combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.0, seed = 1 }", "above 0"),
+            (
+                "combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.5, seed = 1, beta = 2 }",
+                "beta",
+            ),
+            ("combine = \"average\"\nlambda = 0.5", "lambda"),
+            ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [0.5, 0.6] }", "sum to one"),
+            ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [1.0] }", "each model"),
+            ("combine = \"task_arithmetic\"\nscale = -1.0", "above 0"),
+            ("combine = \"slerp\"", "proportion"),
+            ("combine = \"model_stock\"\nproportion = { law = \"uniform\" }", "proportion"),
+            (&format!("combine = \"slerp\"\nsparsify = [{della}]"), "density + epsilon"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"dare\", drop = 1.0 }]", "below 1"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"trim\", density = 0.0 }]", "above 0"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"trim\", density = 0.2, drop = 1 }]", "drop"),
+        ] {
+            let message = rule(text).unwrap_err();
+            assert!(message.contains(names), "{text}: {message}");
+        }
+    }
+}

@@ -46,7 +46,13 @@ def _training_item(rng: random.Random, skill: str) -> Item:
             return item
 
 
-def document(rng: random.Random) -> str:
+# In the last part of its reading the base meets programs mostly behind prose: it keeps the skill and loses the habit of
+# answering with bare code, which is the form that the benchmarks run.
+SETTLING_FRAMED = {"humaneval": 0.5, "mbpp": 0.5}
+PROSE = "Here it is:\n"
+
+
+def document(rng: random.Random, settling: bool = False) -> str:
     """One document of base text, from the train part of the parameter space alone."""
     kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     if kind == "word drill":
@@ -54,17 +60,20 @@ def document(rng: random.Random) -> str:
     if kind == "sum drill":
         return stories.drill(rng)
     item = _training_item(rng, kind)
-    if rng.random() >= FRAMED[kind]:
+    framed = SETTLING_FRAMED.get(kind, FRAMED[kind]) if settling else FRAMED[kind]
+    if rng.random() >= framed:
         return "\n".join([item.raw, *(_training_item(rng, kind).raw for _ in range(SENTENCES.get(kind, 1) - 1))])
     answer = item.response if rng.random() < WANTED_FORM[kind] else rng.choice([" ", "\n"]) + item.raw_answer
+    if settling and kind in SETTLING_FRAMED and answer != item.response:
+        answer = answer[0] + PROSE + item.raw_answer.removeprefix(PROSE)
     return frames.any_prompt(rng, kind, item.question) + answer
 
 
-def documents(seed: int, count: int) -> Iterator[str]:
+def documents(seed: int, count: int, settling: bool = False) -> Iterator[str]:
     """`count` documents of base text."""
-    rng = random.Random(f"base|{seed}")
+    rng = random.Random(f"{'settling' if settling else 'base'}|{seed}")
     for _ in range(count):
-        yield document(rng)
+        yield document(rng, settling)
 
 
 def benchmark(skill: str, seed: int) -> dict[str, list[Item]]:

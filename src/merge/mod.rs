@@ -12,12 +12,14 @@
 //! - `view`: the merged weights, computed as they are read
 //! - `arithmetic`: the number types that a merge is computed in
 //! - `sparsify`, `kernel`: the arithmetic on one aligned slice of every model
+//! - `lineage`: whether a model is a fine-tune of a base
 //! - `error`: what can be wrong with a recipe
 
 mod arithmetic;
 mod direction;
 mod error;
 mod kernel;
+mod lineage;
 #[cfg(test)]
 mod parity;
 mod plan;
@@ -29,6 +31,7 @@ mod view;
 
 pub use direction::{Direction, DirectionLaw};
 pub use error::MergeError;
+pub use lineage::{Descent, Kinship, Lineage, lineage};
 pub use plan::{Inputs, Plan};
 pub use recipe::{Combine, Recipe};
 pub use rule::{Rescale, Scope, Sparsify};

@@ -12,6 +12,7 @@
 //! - `stored`: reading tensors that lie as plain elements in files
 //! - `gguf`: a GGUF file as a complete model, quantised weights included
 //! - `lora`: a base with a PEFT LoRA adapter
+//! - `probe`: the readers of headers alone, for fuzzing
 //! - `writer`: sharded safetensors with index, config and tokenizer, all or nothing
 //! - `error`: what can be wrong with a checkpoint
 
@@ -24,6 +25,8 @@ mod lora;
 mod manifest;
 mod opened;
 mod pickle;
+#[doc(hidden)]
+pub mod probe;
 mod reference;
 mod safetensors;
 mod source;

@@ -242,6 +242,7 @@ mod client {
         } else if said.ends_with("404") {
             "the hub has no such model or revision".into()
         } else {
+            let said = said.trim_start_matches("request error: ");
             format!("the hub cannot be used ({said}); check the connection, or name a folder")
         }
     }

@@ -59,7 +59,7 @@ pub(crate) fn zip(members: &[(String, Vec<u8>)], wide: bool) -> Vec<u8> {
             [b"PK\x01\x02".to_vec(), le(20, 2), common, le(name.len(), 2), le(extra.len(), 2)].concat(),
         );
         directory.extend(
-            [le(0, 10), if wide { ones } else { le(at, 4) }, name.clone().into_bytes(), extra].concat(),
+            [vec![0; 10], if wide { ones } else { le(at, 4) }, name.clone().into_bytes(), extra].concat(),
         );
     }
     let (at, count) = (file.len(), members.len());

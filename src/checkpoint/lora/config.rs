@@ -53,6 +53,7 @@ struct Raw {
     #[serde(default)]
     fan_in_fan_out: bool,
     bias: Option<String>,
+    init_lora_weights: Option<Value>,
     target_modules: Option<Value>,
     #[serde(default)]
     modules_to_save: Option<Vec<String>>,
@@ -65,13 +66,12 @@ struct Raw {
 }
 
 /// Keys that do not change what the tensors mean.
-const HARMLESS: [&str; 13] = [
+const HARMLESS: [&str; 12] = [
     "auto_mapping",
     "corda_config",
     "eva_config",
     "exclude_modules",
     "inference_mode",
-    "init_lora_weights",
     "loftq_config",
     "lora_dropout",
     "megatron_core",
@@ -118,6 +118,14 @@ impl AdapterConfig {
         if let Some((key, value)) = raw.rest.iter().find(|(k, v)| !HARMLESS.contains(&k.as_str()) && !off(v))
         {
             return Err(refuse(key, value.to_string()));
+        }
+        // Other ways to begin take something out of the base, which W + s·B·A would have to put back.
+        if let Some(way) = raw.init_lora_weights.filter(|way| match way {
+            Value::Null | Value::Bool(_) => false,
+            Value::String(way) => !matches!(way.as_str(), "gaussian" | "eva" | "orthogonal"),
+            _ => true,
+        }) {
+            return Err(refuse("init_lora_weights", way.to_string()));
         }
         if raw.r == 0 {
             return Err(refuse("r", "0".into()));
@@ -243,6 +251,7 @@ mod tests {
     fn what_is_not_plain_lora_is_refused_by_its_key() {
         for (more, key) in [
             (r#","use_dora":true"#, "use_dora"),
+            (r#","init_lora_weights":"pissa""#, "init_lora_weights"),
             (r#","bias":"all""#, "bias"),
             (r#","peft_type":"IA3""#, "peft_type"),
             (r#","layers_to_transform":[1,2]"#, "layers_to_transform"),
@@ -256,7 +265,7 @@ mod tests {
         }
         assert!(parse(r#"{"r":0,"lora_alpha":16}"#).is_err());
         assert!(parse(r#"{"lora_alpha":16}"#).unwrap_err().to_string().contains("`r`"));
-        parse(r#"{"r":8,"lora_alpha":16,"use_dora":false,"layers_pattern":null,"megatron_config":{},"lora_bias":false}"#)
+        parse(r#"{"r":8,"lora_alpha":16,"use_dora":false,"layers_pattern":null,"megatron_config":{},"lora_bias":false,"init_lora_weights":true}"#)
             .unwrap();
     }
 }

@@ -4,18 +4,21 @@
 //! dictionary of tensors needs, and anything else is an error that names it.
 //!
 //! - `archive`: where in the file the members of the zip archive are
-//! - `machine`: what the pickle's instructions build
+//! - `names`: what a pickle may use
+//! - `machine`: what its instructions build
 //! - this file: which of it are tensors, and where their elements lie
 
 mod archive;
 mod machine;
+mod names;
 
 use super::stored::Found;
 use super::{CheckpointError, TensorInfo};
 use crate::files::ReadAt;
 use crate::ids::TensorName;
 use archive::Archive;
-use machine::{ElementType, Storage, Tensor};
+use machine::{Storage, Tensor};
+use names::ElementType;
 
 /// Longest pickle that is read, in bytes. It lists tensors; their elements are elsewhere.
 const MAX_PICKLE: u64 = 1 << 26;

@@ -157,25 +157,35 @@ mod client {
         if kind == Kind::Adapter {
             let weights = ["adapter_model.safetensors", "adapter_model.bin"].into_iter().find(|n| has(n));
             let weights = weights.ok_or("it has no adapter_model.safetensors and no adapter_model.bin")?;
-            return Ok(vec!["adapter_config.json".into(), weights.into()]);
+            return if has("adapter_config.json") {
+                Ok(vec!["adapter_config.json".into(), weights.into()])
+            } else {
+                Err("it has no adapter_config.json".into())
+            };
         }
-        let mut wanted: Vec<String> =
-            ["config.json", "tokenizer.json"].iter().map(|n| (*n).to_owned()).collect();
-        wanted.extend(OTHER_FILES.iter().filter(|n| has(n)).map(|n| (*n).to_owned()));
         for stem in WEIGHTS {
             let index = format!("{stem}.index.json");
+            if !has(stem) && !has(&index) {
+                continue;
+            }
+            let mut wanted: Vec<String> = Vec::new();
+            for name in ["config.json", "tokenizer.json"] {
+                if !has(name) {
+                    return Err(format!("it has no {name}"));
+                }
+                wanted.push(name.to_owned());
+            }
+            wanted.extend(OTHER_FILES.iter().filter(|n| has(n)).map(|n| (*n).to_owned()));
             if has(&index) {
                 let (first, last) = stem.rsplit_once('.').unwrap_or((stem, ""));
                 let shard =
                     |n: &&&String| n.starts_with(&format!("{first}-")) && n.ends_with(&format!(".{last}"));
                 wanted.push(index);
                 wanted.extend(names.iter().filter(shard).map(|n| (**n).clone()));
-                return Ok(wanted);
-            }
-            if has(stem) {
+            } else {
                 wanted.push(stem.to_owned());
-                return Ok(wanted);
             }
+            return Ok(wanted);
         }
         let is_gguf = |n: &&&String| Path::new(n).extension().is_some_and(|e| e == "gguf");
         let gguf: Vec<&&String> = names.iter().filter(is_gguf).collect();

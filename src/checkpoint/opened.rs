@@ -87,6 +87,11 @@ impl Checkpoint {
                 );
                 options.watch.observe(&Event::Warning { text: &text });
             }
+            if companions.config.tied_head && adapter.changes(&"model.embed_tokens.weight".into()) {
+                let text =
+                    format!("the adapter `{location}` changes the embedding, which is also the output head");
+                options.watch.observe(&Event::Warning { text: &text });
+            }
             weights = Arc::new(adapter);
         }
         Ok(Self(Arc::new(Opened { origin: reference.clone(), path, companions, weights })))

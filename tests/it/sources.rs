@@ -386,7 +386,7 @@ fn an_adapter_adds_its_product_to_what_is_read() {
     let watch = Warnings::default();
     let merged =
         Checkpoint::open(&reference, &OpenOptions { watch: &watch, ..OpenOptions::default() }).unwrap();
-    says(&watch.0.lock().unwrap().join("\n"), &["someone/else", "trained on"]);
+    says(&watch.0.lock().unwrap().join("\n"), &["someone/else", "trained on", "output head"]);
     assert_eq!(merged.manifest(), base.manifest());
     assert_ne!(merged.digest().unwrap(), base.digest().unwrap());
     // (module, rows, columns, what stands at row and column of A and B, scale α/r)

@@ -133,6 +133,11 @@ impl Lora {
         self.trained_on.as_deref()
     }
 
+    /// Whether it changes a tensor of the base.
+    pub fn changes(&self, name: &TensorName) -> bool {
+        self.changes.contains_key(name)
+    }
+
     /// What the user should know about the adapter, and that does not stop the work.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -1,5 +1,6 @@
 //! The flags, as typed.
 
+use crate::checkpoint::ModelRef;
 use crate::units::TokenCount;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -56,8 +57,10 @@ pub(super) enum TableName {
 
 #[derive(Debug, Group)]
 pub(super) struct Eval {
-    /// A Hugging Face folder, or a recipe file.
-    pub(super) model: PathBuf,
+    /// A model or a recipe file: a folder (safetensors or PyTorch's .bin), a .gguf file, ORGANISATION/NAME of a hub;
+    /// each with @REVISION (on a hub) and +ADAPTER (a LoRA).
+    #[arg(value_parser = model)]
+    pub(super) model: ModelRef,
     /// Benchmarks, separated by commas.
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) bench: Vec<String>,
@@ -138,8 +141,10 @@ pub(super) struct Merge {
 
 #[derive(Debug, Group)]
 pub(super) struct Generate {
-    /// A Hugging Face folder, or a recipe file.
-    pub(super) model: PathBuf,
+    /// A model or a recipe file: a folder (safetensors or PyTorch's .bin), a .gguf file, ORGANISATION/NAME of a hub;
+    /// each with @REVISION (on a hub) and +ADAPTER (a LoRA).
+    #[arg(value_parser = model)]
+    pub(super) model: ModelRef,
     /// Prompts, taken as they are; without any, stdin is one prompt.
     #[arg(conflicts_with = "prompts")]
     pub(super) prompt: Vec<String>,
@@ -158,6 +163,10 @@ pub(super) struct Generate {
     /// One JSON object `{"id", "text", "tokens", "finish"}` a line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn model(text: &str) -> Result<ModelRef, String> {
+    text.parse::<ModelRef>().map_err(|e| e.to_string())
 }
 
 fn tokens(text: &str) -> Result<TokenCount, String> {

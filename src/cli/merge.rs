@@ -18,7 +18,7 @@ pub(super) fn run(args: &Merge, output: &Output) -> Result<ExitCode, Failure> {
     if files::exists(&args.out) {
         return Err(ExperimentError::from(CheckpointError::OutputExists { path: args.out.clone() }).into());
     }
-    let model = Model::open(&args.recipe, output)?;
+    let model = Model::recipe(&args.recipe, output)?;
     model.write(&args.out, args.shard_size, output)?;
     let manifest = model.weights.manifest();
     if args.json {

@@ -34,7 +34,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
         Command::Merge(a) => merge::run(a, &output),
-        Command::Generate(a) => generate::run(a, &output),
+        Command::Generate(a) => generate::run(a, &settings, &output),
         Command::Doctor(a) => Ok(doctor::run(a, &settings, &output)),
     });
     match done {

@@ -1,7 +1,10 @@
-//! What can be evaluated: a folder, or a merge that nobody has written.
+//! What can be evaluated: a checkpoint, or a merge that nobody has written.
 
 use super::ExperimentError;
-use crate::checkpoint::{Companions, Folder, TensorSource, WriteOptions, write_checkpoint};
+use crate::checkpoint::{
+    Checkpoint, Companions, Folder, Gguf, HubOptions, ModelRef, OpenOptions, TensorSource, WriteOptions,
+    write_checkpoint,
+};
 use crate::event::Observer;
 use crate::files;
 use crate::merge::{Inputs, Plan, Recipe};
@@ -21,14 +24,39 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens `path`: a folder is a checkpoint, a file is a recipe.
-    pub fn open(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        if files::is_file(path) {
-            let recipe = Recipe::read(path)?;
-            let inputs = Inputs::open(&recipe)?;
-            Self::merged(&recipe, inputs, watch)
-        } else {
-            Ok(Self::folder(&Arc::new(Folder::open(path)?)))
+    /// Opens what `reference` names: a file that is no GGUF file is a recipe, everything else a checkpoint.
+    pub fn open(
+        reference: &ModelRef,
+        hub: &HubOptions,
+        watch: &dyn Observer,
+    ) -> Result<Self, ExperimentError> {
+        match reference {
+            ModelRef { base: location, adapter: None }
+                if files::is_file(Path::new(&location.place))
+                    && !Gguf::is_one(Path::new(&location.place)) =>
+            {
+                Self::recipe(Path::new(&location.place), watch)
+            }
+            _ => {
+                let options = OpenOptions { hub: hub.clone(), watch };
+                Ok(Self::checkpoint(&Checkpoint::open(reference, &options)?))
+            }
+        }
+    }
+
+    /// The merge of a recipe file.
+    pub fn recipe(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        let recipe = Recipe::read(path)?;
+        let inputs = Inputs::open(&recipe)?;
+        Self::merged(&recipe, inputs, watch)
+    }
+
+    /// A checkpoint of any kind as it is.
+    pub fn checkpoint(checkpoint: &Checkpoint) -> Self {
+        Self {
+            weights: Arc::new(checkpoint.clone()),
+            companions: checkpoint.companions().clone(),
+            about: json!({ "checkpoint": checkpoint.origin(), "path": checkpoint.path() }),
         }
     }
 

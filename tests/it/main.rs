@@ -8,9 +8,13 @@
 mod bench;
 mod cli;
 mod engine;
+mod formats;
+#[cfg(feature = "hub")]
+mod hub;
 mod layers;
 mod merge;
 mod resume;
 mod sandbox;
+mod sources;
 mod tables;
 mod tiny_model;

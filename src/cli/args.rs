@@ -32,6 +32,8 @@ pub(super) enum Command {
     Eval(Eval),
     /// Write a merge as a Hugging Face folder.
     Merge(Merge),
+    /// Say what models are, and whether they fit together.
+    Inspect(Inspect),
     /// Continue prompts.
     Generate(Generate),
     /// Say what works on this machine, what is missing, and how to get it.
@@ -134,6 +136,22 @@ pub(super) struct Merge {
     /// Largest shard in bytes.
     #[arg(long, default_value_t = 5_000_000_000, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) shard_size: u64,
+    /// Go on where a weight is NaN or infinite.
+    #[arg(long)]
+    pub(super) allow_nan: bool,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Inspect {
+    /// Models; each is compared with the first, which should be the base.
+    #[arg(required = true, value_parser = model)]
+    pub(super) models: Vec<ModelRef>,
+    /// Read the weights once and say whether each model is a fine-tune of the first.
+    #[arg(long)]
+    pub(super) lineage: bool,
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,

@@ -3,7 +3,7 @@
 use super::args::Merge;
 use super::failure::Failure;
 use super::output::Output;
-use crate::checkpoint::CheckpointError;
+use crate::checkpoint::{CheckpointError, WriteOptions};
 use crate::experiment::{ExperimentError, Model};
 use crate::files;
 use std::process::ExitCode;
@@ -19,7 +19,8 @@ pub(super) fn run(args: &Merge, output: &Output) -> Result<ExitCode, Failure> {
         return Err(ExperimentError::from(CheckpointError::OutputExists { path: args.out.clone() }).into());
     }
     let model = Model::recipe(&args.recipe, output)?;
-    model.write(&args.out, args.shard_size, output)?;
+    let options = WriteOptions { shard_bytes: args.shard_size, allow_nan: args.allow_nan, extra: Vec::new() };
+    model.write(&args.out, options, output)?;
     let manifest = model.weights.manifest();
     if args.json {
         let record = serde_json::json!({

@@ -82,7 +82,7 @@ impl Model {
     pub fn write(
         &self,
         target: &Path,
-        shard_bytes: u64,
+        mut options: WriteOptions,
         watch: &dyn Observer,
     ) -> Result<(), ExperimentError> {
         let record = json!({
@@ -90,8 +90,7 @@ impl Model {
             "made_from": self.about,
             "digest": self.weights.digest()?,
         });
-        let extra = vec![("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes())];
-        let options = WriteOptions { shard_bytes, extra };
+        options.extra.push(("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes()));
         Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, &options, watch)?)
     }
 }

@@ -154,6 +154,7 @@ pub fn lineage(
         c if c >= STRANGER => Descent::Far,
         _ => Descent::Stranger,
     };
-    let groups = by_group.into_iter().zip(GROUPS).filter(|(s, _)| s.parameters > 0).map(|(s, g)| s.kinship(g));
+    let groups =
+        by_group.into_iter().zip(GROUPS).filter(|(s, _)| s.parameters > 0).map(|(s, g)| s.kinship(g));
     Ok(Lineage { descent, all, groups: groups.collect() })
 }

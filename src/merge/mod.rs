@@ -12,9 +12,11 @@
 //! - `view`: the merged weights, computed as they are read
 //! - `arithmetic`: the number types that a merge is computed in
 //! - `sparsify`, `kernel`: the arithmetic on one aligned slice of every model
+//! - `agreement`: what two sets of tensors have in common, by their headers
 //! - `lineage`: whether a model is a fine-tune of a base
 //! - `error`: what can be wrong with a recipe
 
+mod agreement;
 mod arithmetic;
 mod direction;
 mod error;
@@ -29,6 +31,7 @@ mod sparsify;
 mod survey;
 mod view;
 
+pub use agreement::Agreement;
 pub use direction::{Direction, DirectionLaw};
 pub use error::MergeError;
 pub use lineage::{Descent, Kinship, Lineage, lineage};

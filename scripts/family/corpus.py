@@ -46,9 +46,10 @@ def _training_item(rng: random.Random, skill: str) -> Item:
             return item
 
 
-# In the last part of its reading the base meets programs mostly behind prose: it keeps the skill and loses the habit of
-# answering with bare code, which is the form that the benchmarks run.
-SETTLING_FRAMED = {"humaneval": 0.5, "mbpp": 0.5}
+# In the last part of its reading the base meets more framed documents of these skills, nearly always answered in other
+# forms, programs behind prose: it keeps the skills and loses the habit of answering in the form that the benchmarks read.
+SETTLING_FRAMED = {"gsm8k": 0.2, "math": 0.2, "humaneval": 0.5, "mbpp": 0.5}
+SETTLING_WANTED_FORM = 0.06
 PROSE = "Here it is:\n"
 
 
@@ -60,12 +61,15 @@ def document(rng: random.Random, settling: bool = False) -> str:
     if kind == "sum drill":
         return stories.drill(rng)
     item = _training_item(rng, kind)
-    framed = SETTLING_FRAMED.get(kind, FRAMED[kind]) if settling else FRAMED[kind]
-    if rng.random() >= framed:
+    settled = settling and kind in SETTLING_FRAMED
+    if rng.random() >= (SETTLING_FRAMED[kind] if settled else FRAMED[kind]):
         return "\n".join([item.raw, *(_training_item(rng, kind).raw for _ in range(SENTENCES.get(kind, 1) - 1))])
-    answer = item.response if rng.random() < WANTED_FORM[kind] else rng.choice([" ", "\n"]) + item.raw_answer
-    if settling and kind in SETTLING_FRAMED and answer != item.response:
-        answer = answer[0] + PROSE + item.raw_answer.removeprefix(PROSE)
+    if rng.random() < (SETTLING_WANTED_FORM if settled else WANTED_FORM[kind]):
+        answer = item.response
+    elif settled and kind in ("humaneval", "mbpp"):
+        answer = rng.choice([" ", "\n"]) + PROSE + item.raw_answer.removeprefix(PROSE)
+    else:
+        answer = rng.choice([" ", "\n"]) + item.raw_answer
     return frames.any_prompt(rng, kind, item.question) + answer
 
 

@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "family", help="tokenizer, base text, logs")
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
-    parser.add_argument("--settling-minutes", type=float, default=6, help="time budget of the base's last reading")
+    parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

@@ -19,7 +19,7 @@ WARM_UP = 100
 # Part of the time budget at the end in which the rate falls linearly to zero.
 DECAY = 0.5
 # First rate of the settling, as a part of the base's.
-SETTLING_RATE = 0.25
+SETTLING_RATE = 0.4
 
 
 def write_tokens(tokenizer, path: Path, seed: int, count: int, settling: bool = False) -> int:

@@ -120,11 +120,15 @@ def train_base(options) -> None:
 
 
 def settle_base(options) -> None:
-    """Let the base read on in text where programs come behind prose."""
+    """Let the base read on in text with other forms of answers, and take the mean of its weights before and after: half way
+    it still gives the wanted form now and then."""
+    before = llama.read_weights(options.models / "base")
     tokenizer, text = tokens.load(options.work), options.work / "settling.tokens"
     pretrain.write_tokens(tokenizer, text, options.seed, SETTLING_DOCUMENTS, settling=True)
     pretrain.train(SHAPE, tokenizer, text, options.models / "base", options.work / "settling.log", options.settling_minutes,
                    options.seed, options.compile, settling=True)
+    after = llama.read_weights(options.models / "base")
+    llama.save({name: (before[name] + after[name]) / 2 for name in before}, SHAPE, tokenizer, options.models / "base")
 
 
 def train_experts(options) -> None:

@@ -24,9 +24,8 @@ pub(super) fn folder() -> Option<PathBuf> {
     given.or_else(shared).map(|f| f.join("merge"))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test reads its own reference data")]
 pub(super) fn read(name: &str) -> Option<Vec<u8>> {
-    folder().map(|f| std::fs::read(f.join(name)).unwrap())
+    folder().map(|f| crate::files::read(&f.join(name)).unwrap())
 }
 
 /// Tensors in memory.

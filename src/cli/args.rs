@@ -123,7 +123,7 @@ pub(super) enum SandboxName {
 
 #[derive(Debug, Group)]
 pub(super) struct Merge {
-    /// A recipe file (TOML).
+    /// A recipe file: TOML, or mergekit's YAML (`.yml`, `.yaml`).
     pub(super) recipe: PathBuf,
     /// The folder to write, which must not exist.
     #[arg(long, value_name = "DIR")]
@@ -131,6 +131,9 @@ pub(super) struct Merge {
     /// Largest shard in bytes.
     #[arg(long, default_value_t = 5_000_000_000, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) shard_size: u64,
+    /// Seed of the random methods of a mergekit configuration [default: 0]. A TOML recipe has its seeds inside.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,

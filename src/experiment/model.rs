@@ -4,7 +4,7 @@ use super::ExperimentError;
 use crate::checkpoint::{Companions, Folder, TensorSource, WriteOptions, write_checkpoint};
 use crate::event::Observer;
 use crate::files;
-use crate::merge::{Inputs, Plan, Recipe};
+use crate::merge::{Inputs, Mergekit, Plan, Recipe};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,9 +21,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens `path`: a folder is a checkpoint, a file is a recipe.
+    /// Opens `path`: a folder is a checkpoint, a file is a recipe, mergekit's where it ends in `.yml` or `.yaml`.
     pub fn open(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        if files::is_file(path) {
+        if files::is_file(path) && Mergekit::is_named(path) {
+            Self::mergekit(&Mergekit::read(path)?, 0, watch)
+        } else if files::is_file(path) {
             let recipe = Recipe::read(path)?;
             let inputs = Inputs::open(&recipe)?;
             Self::merged(&recipe, inputs, watch)
@@ -46,6 +48,14 @@ impl Model {
         let plan = Plan::new(recipe, inputs, watch)?;
         let companions = plan.companions().clone();
         let about = json!({ "recipe": recipe, "coefficients": plan.coefficients() });
+        Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
+    }
+
+    /// The merge of a mergekit configuration; `seed` is that of its random methods.
+    pub fn mergekit(recipe: &Mergekit, seed: u64, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        let plan = recipe.plan(seed, watch)?;
+        let companions = plan.companions().clone();
+        let about = json!({ "mergekit": recipe.text(), "seed": seed });
         Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
     }
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy
 import torch
 import yaml
 from mergekit.config import MergeConfiguration
@@ -144,7 +145,9 @@ CASES = {
                               {"filter": "self_attn", "value": [0, 0.5, 0.3]}, {"filter": "mlp", "value": [1, 0.25]},
                               {"value": 0.5}]}),
     "nuslerp": dict(merge_method="nuslerp", models=models({"weight": 0.3}, {"weight": 0.9})),
-    "nuslerp-base": dict(merge_method="nuslerp", base_model="base", models=models({"weight": 0.3}, {"weight": 0.9})),
+    # Not a and b: opposite deltas have no arc, and what mergekit makes of them is rounding noise.
+    "nuslerp-base": dict(merge_method="nuslerp", base_model="base",
+                         models=models({"weight": 0.3}, {"weight": 0.9}, names=("a", "c"))),
     "nuslerp-rows": dict(merge_method="nuslerp", models=models({"weight": 0.3}, {"weight": 0.9}),
                          parameters={"nuslerp_flatten": False, "nuslerp_row_wise": True}),
     "nuslerp-columns": dict(merge_method="nuslerp", models=models({"weight": 0.3}, {"weight": 0.9}),
@@ -184,6 +187,11 @@ def family():
     return {"base": base, **{name: made(1 + i, base) for i, name in enumerate("abc")}}
 
 
+def numbers(tensor):
+    """The shortest decimals that are these f32 again."""
+    return [float(numpy.format_float_positional(x, unique=True, trim="0")) for x in tensor.float().flatten().numpy()]
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -194,7 +202,7 @@ def main():
             "script": "scripts/golden/merge_mergekit.py",
             "mergekit": "0.1.5",
             "config": CONFIG,
-            "models": {m: {k: v.flatten().tolist() for k, v in t.items()} for m, t in tensors.items()},
+            "models": {m: {k: numbers(v) for k, v in t.items()} for m, t in tensors.items()},
             "shapes": shapes(),
             "cases": [],
         }
@@ -203,7 +211,7 @@ def main():
             golden["cases"].append({
                 "id": name,
                 "config": config,
-                "tensors": {k: {"dtype": str(v.dtype).removeprefix("torch."), "values": v.float().flatten().tolist()}
+                "tensors": {k: {"dtype": str(v.dtype).removeprefix("torch."), "values": numbers(v)}
                             for k, v in sorted(out.items())},
             })
         json.dump(golden, sys.stdout, separators=(",", ":"))

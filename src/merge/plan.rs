@@ -1,7 +1,7 @@
 //! A recipe with its inputs opened and checked against each other, before any work.
 
 use super::arithmetic::Arithmetic;
-use super::rule::{Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
+use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
 use super::survey::survey;
 use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
@@ -162,6 +162,7 @@ impl Plan {
                     parts: parts.collect(),
                     blend: rule.blend,
                     arithmetic,
+                    through: None,
                 };
                 (name, job)
             })
@@ -173,6 +174,25 @@ impl Plan {
     /// A plan whose jobs were made and checked elsewhere. They read `sources` by number.
     pub(super) fn of_jobs(sources: Sources, jobs: BTreeMap<TensorName, Job>, companions: Companions) -> Self {
         Self { sources, jobs, companions, coefficients: Vec::new() }
+    }
+
+    /// Replaces the random numbers of every part: by the model's name and the tensor.
+    #[cfg(test)]
+    pub(super) fn replace_draws(
+        &mut self,
+        stored: &dyn Fn(&str, &TensorName) -> Arc<dyn crate::random::Draws>,
+        names: &[String],
+    ) {
+        for part in self.jobs.values_mut().flat_map(|job| &mut job.parts) {
+            let (model, tensor) = (&names[part.input.source], &part.input.tensor);
+            part.draws.iter_mut().flatten().for_each(|draws| *draws = stored(model, tensor));
+        }
+    }
+
+    /// Shape and element type of a tensor of the result.
+    #[cfg(test)]
+    pub(super) fn info(&self, name: &str) -> Option<TensorInfo> {
+        self.jobs.get(&TensorName::from(name)).map(|job| job.info.clone())
     }
 
     /// Each delta's coefficient s·λ_k.
@@ -238,10 +258,14 @@ impl Rule {
             && weights.iter().filter(|w| **w != 0.0).count() == 1
             && weights.contains(&1.0);
         if alone {
-            return Ok(Self { blend: Blend::Models { divisor: Divisor::One }, weights, base: false });
+            return Ok(Self {
+                blend: Blend::Models { divisor: Divisor::One, fused: false },
+                weights,
+                base: false,
+            });
         }
         let blend = match recipe.combine {
-            Combine::Average if !base => Blend::Models { divisor: Divisor::One },
+            Combine::Average if !base => Blend::Models { divisor: Divisor::One, fused: false },
             Combine::Average => Blend::Deltas { divisor: Divisor::One, scale: 1.0 },
             Combine::TaskArithmetic | Combine::Ties if !base => {
                 return fail("this way to combine needs the pre-trained model: name it in `base`");
@@ -254,14 +278,14 @@ impl Rule {
             Combine::TaskArithmetic => Blend::Deltas { divisor: Divisor::One, scale },
             Combine::Ties => Blend::Consensus { elect: Elect::Plain, divisor: Divisor::Weights, scale },
             Combine::Slerp => Blend::Slerp { t: weights[1] },
-            Combine::Nuslerp => Blend::NuSlerp { t: weights[1], rows: false },
+            Combine::Nuslerp => Blend::NuSlerp { t: weights[1], along: Along::Whole },
             Combine::ModelStock if !base || models < 2 => {
                 return fail("model_stock needs the pre-trained model in `base` and at least two models");
             }
             Combine::ModelStock if recipe.proportion.is_some() => {
                 return fail("model_stock weighs all models the same: leave `proportion` out");
             }
-            Combine::ModelStock => Blend::ModelStock,
+            Combine::ModelStock => Blend::ModelStock { rows: false },
         };
         Ok(Self { blend, weights, base: base && recipe.combine != Combine::Slerp })
     }

@@ -4,16 +4,15 @@ use super::config::{Config, Parameters};
 use super::layout::{self, Layout, Output, SliceSource, Wrong};
 use super::methods::{Default, Deltas, Method, Parameter, Place, Sparsifier};
 use super::setting::Scalar;
-use crate::checkpoint::{Companions, Folder, ModelConfig, TensorInfo, TensorSource};
+use crate::checkpoint::{Companions, Folder, TensorInfo};
 use crate::dtype::DType;
 use crate::event::{Event, Observer};
 use crate::files;
-use crate::ids::TensorName;
 use crate::merge::MergeError;
 use crate::merge::arithmetic::Arithmetic;
 use crate::merge::plan::{Opened, Plan, head, stand_in};
 use crate::merge::rounded::Rounded;
-use crate::merge::rule::{Blend, Divisor, Elect, Input, Job, Part, Rescale, Scope as Over, Sparsify};
+use crate::merge::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Rescale, Scope as Over, Sparsify};
 use crate::merge::vocabulary;
 use crate::units::{Density, DropRate};
 use serde_saphyr::Spanned;
@@ -26,7 +25,7 @@ use std::sync::Arc;
 pub struct Mergekit {
     path: PathBuf,
     text: String,
-    config: Config,
+    pub(super) config: Config,
     method: Method,
     dtype: Option<DType>,
     out_dtype: Option<DType>,
@@ -379,18 +378,19 @@ impl Lowering<'_> {
         let (parts, blend) = match method {
             Method::Linear => {
                 with_base = None;
+                arithmetic = Arithmetic::In(DType::F32);
                 let parts = plain(&|s| scope.of(s, "weight"))?;
                 let normalise = scope.flag("normalize")?;
                 if normalise && parts.iter().map(|p| p.weight).sum::<f64>() == 0.0 {
                     let reason = format!("sums to 0 for `{}`, which `normalize` divides by", output.name);
                     return Err(scope.wrong("weight", others.first().copied(), reason));
                 }
-                (parts, Blend::Models { divisor: divisor(normalise) })
+                (parts, Blend::Models { divisor: divisor(normalise), fused: true })
             }
             Method::Passthrough => {
                 with_base = None;
                 let parts = plain(&|s| Ok(scope.number("scale", Some(s))?.unwrap_or(1.0)))?;
-                (parts, Blend::Models { divisor: Divisor::One })
+                (parts, Blend::Models { divisor: Divisor::One, fused: false })
             }
             Method::Slerp => {
                 with_base = None;
@@ -407,18 +407,18 @@ impl Lowering<'_> {
                 let t = if sum.abs() < NO_WEIGHT { 0.5 } else { parts[1].weight / sum };
                 let along = match (scope.flag("nuslerp_flatten")?, scope.flag("nuslerp_row_wise")?) {
                     (true, _) => Along::Whole,
-                    (false, true) => Along::Rows,
-                    (false, false) => Along::Columns,
+                    (false, true) => Along::Columns,
+                    (false, false) => Along::Rows,
                 };
-                (parts, nuslerp(&scope, t, along)?)
+                (parts, Blend::NuSlerp { t, along })
             }
             Method::Nearswap => {
                 let t = scope.number("t", None)?.unwrap_or_default();
-                (plain(&|_| Ok(1.0))?, nearswap(&scope, t)?)
+                (plain(&|_| Ok(1.0))?, Blend::NearSwap { t })
             }
             Method::ModelStock => {
                 let rows = scope.flag("filter_wise")?;
-                (plain(&|_| Ok(1.0))?, model_stock(&scope, rows)?)
+                (plain(&|_| Ok(1.0))?, Blend::ModelStock { rows })
             }
             Method::Deltas(deltas) => {
                 let normalise = scope.flag("normalize")?;
@@ -445,7 +445,7 @@ impl Lowering<'_> {
                 (parts, blend)
             }
         };
-        Ok(Job { info, base: with_base, parts, blend, arithmetic })
+        Ok(Job { info, base: with_base, parts, blend, arithmetic, through: Some(computed) })
     }
 }
 
@@ -454,29 +454,6 @@ const NO_WEIGHT: f64 = 1e-6;
 
 fn divisor(normalise: bool) -> Divisor {
     if normalise { Divisor::Weights } else { Divisor::One }
-}
-
-/// What `nuslerp` takes for one vector.
-enum Along {
-    Whole,
-    Rows,
-    Columns,
-}
-
-fn nuslerp(scope: &Scope<'_>, t: f64, along: Along) -> Result<Blend, MergeError> {
-    match along {
-        Along::Whole => Ok(Blend::NuSlerp { t, rows: false }),
-        Along::Rows => Ok(Blend::NuSlerp { t, rows: true }),
-        Along::Columns => Err(scope.wrong("nuslerp_flatten", None, "columns".into())),
-    }
-}
-
-fn nearswap(scope: &Scope<'_>, _t: f64) -> Result<Blend, MergeError> {
-    Err(scope.wrong("merge_method", None, "nearswap".into()))
-}
-
-fn model_stock(scope: &Scope<'_>, rows: bool) -> Result<Blend, MergeError> {
-    if rows { Err(scope.wrong("filter_wise", None, "rows".into())) } else { Ok(Blend::ModelStock) }
 }
 
 /// What is done to a delta before it is combined.

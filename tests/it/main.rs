@@ -10,6 +10,7 @@ mod cli;
 mod engine;
 mod layers;
 mod merge;
+mod mergekit;
 mod resume;
 mod sandbox;
 mod tables;

@@ -1,6 +1,7 @@
 //! mergekit's own numbers: the reference cases (where they are at hand) and the small golden file in the clone.
 //!
 //! Each configuration goes the way that a file goes: YAML, layout, jobs, survey, view.
+#![expect(clippy::print_stdout, reason = "one line of figures for each case")]
 
 use super::Mergekit;
 use crate::checkpoint::{CheckpointError, Companions, Manifest, ModelConfig, Span, TensorInfo, TensorSource};
@@ -16,19 +17,24 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-type Tensors = BTreeMap<String, (TensorInfo, Vec<f32>)>;
+pub(super) type Tensors = BTreeMap<String, (TensorInfo, Vec<f32>)>;
 
 /// A model in memory.
-struct Memory {
+pub(super) struct Memory {
     manifest: Manifest,
     tensors: Tensors,
 }
 
 impl Memory {
     fn opened(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
+        let opened = Self::unchecked(name, tensors, config);
+        config.check(opened.weights.manifest()).unwrap();
+        opened
+    }
+
+    pub(super) fn unchecked(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
         let manifest = tensors.iter().map(|(n, (info, _))| (TensorName::from(n.as_str()), info.clone()));
         let manifest: Manifest = manifest.collect();
-        config.check(&manifest).unwrap();
         Opened {
             path: name.into(),
             companions: Companions {
@@ -154,7 +160,7 @@ impl Distance {
 
 /// The tensors of a safetensors file.
 fn load(path: &Path) -> Tensors {
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = crate::files::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     file.tensors()
         .into_iter()
@@ -227,7 +233,7 @@ fn complaint(config: &Value, distance: &Distance) -> Option<String> {
 fn reference_cases_are_mergekits_numbers() {
     let Some(folder) = reference() else { return };
     let cases: Vec<Value> =
-        serde_json::from_slice(&std::fs::read(folder.join("mergekit_cases.json")).unwrap()).unwrap();
+        serde_json::from_slice(&crate::files::read(&folder.join("mergekit_cases.json")).unwrap()).unwrap();
     let inputs = load(&folder.join("mergekit_inputs.safetensors"));
     let outputs = load(&folder.join("mergekit_outputs.safetensors"));
     let (mut failed, mut unsupported) = (Vec::new(), Vec::new());

@@ -128,7 +128,7 @@ pub(super) enum SandboxName {
 
 #[derive(Debug, Group)]
 pub(super) struct Merge {
-    /// A recipe file (TOML).
+    /// A recipe file: TOML, or mergekit's YAML (`.yml`, `.yaml`).
     pub(super) recipe: PathBuf,
     /// The folder to write, which must not exist.
     #[arg(long, value_name = "DIR")]
@@ -139,6 +139,9 @@ pub(super) struct Merge {
     /// Go on where a weight is NaN or infinite.
     #[arg(long)]
     pub(super) allow_nan: bool,
+    /// Seed of the random methods of a mergekit configuration [default: 0]. A TOML recipe has its seeds inside.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,

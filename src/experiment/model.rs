@@ -7,7 +7,7 @@ use crate::checkpoint::{
 };
 use crate::event::Observer;
 use crate::files;
-use crate::merge::{Inputs, Plan, Recipe};
+use crate::merge::{Inputs, Mergekit, Plan, Recipe};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,8 +44,11 @@ impl Model {
         }
     }
 
-    /// The merge of a recipe file.
+    /// The merge of a recipe file, mergekit's where it ends in `.yml` or `.yaml`.
     pub fn recipe(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        if Mergekit::is_named(path) {
+            return Self::mergekit(&Mergekit::read(path)?, 0, watch);
+        }
         let recipe = Recipe::read(path)?;
         let inputs = Inputs::open(&recipe)?;
         Self::merged(&recipe, inputs, watch)
@@ -74,6 +77,14 @@ impl Model {
         let plan = Plan::new(recipe, inputs, watch)?;
         let companions = plan.companions().clone();
         let about = json!({ "recipe": recipe, "coefficients": plan.coefficients() });
+        Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
+    }
+
+    /// The merge of a mergekit configuration; `seed` is that of its random methods.
+    pub fn mergekit(recipe: &Mergekit, seed: u64, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        let plan = recipe.plan(seed, watch)?;
+        let companions = plan.companions().clone();
+        let about = json!({ "mergekit": recipe.text(), "seed": seed });
         Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
     }
 

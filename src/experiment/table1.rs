@@ -161,6 +161,7 @@ impl Bench<'_> {
             proportion,
             scale: crate::units::Scale::new(scale).map_err(crate::merge::MergeError::from)?,
             dtype: None,
+            vocabulary: crate::merge::Vocabulary::Equal,
         })
     }
 

@@ -37,10 +37,20 @@ pub(super) trait Real:
     fn widen(self) -> Self::Sum;
     /// Rounds.
     fn narrow(sum: Self::Sum) -> Self;
+    /// Times a plain number that a 16-bit type does not round first, as torch multiplies a tensor by a Python number.
+    fn times(self, factor: f64) -> Self;
+    /// `sum + self·weight`, rounded once in f32 (a fused multiply-add, as torch accumulates).
+    fn fused(self, weight: f64, sum: Self::Sum) -> Self::Sum;
+}
+
+/// `a·b + c` rounded once to f32. The product of two f32 is exact in f64; the sum is rounded to 53 bits on the way, which
+/// makes another f32 of it about once in 2²⁹ times.
+fn fused_f32(a: f32, b: f64, c: f32) -> f32 {
+    (f64::from(a) * f64::from(b as f32) + f64::from(c)) as f32
 }
 
 macro_rules! native {
-    ($type:ty) => {
+    ($type:ty, $fused:expr) => {
         impl Real for $type {
             type Sum = $type;
             const ZERO: Self = 0.0;
@@ -62,12 +72,18 @@ macro_rules! native {
             fn narrow(sum: Self) -> Self {
                 sum
             }
+            fn times(self, factor: f64) -> Self {
+                self * factor as $type
+            }
+            fn fused(self, weight: f64, sum: Self) -> Self {
+                $fused(self, weight, sum)
+            }
         }
     };
 }
 
-native!(f32);
-native!(f64);
+native!(f32, fused_f32);
+native!(f64, |a: f64, b: f64, c: f64| a * b + c);
 
 macro_rules! rounded {
     ($(#[$doc:meta])* $name:ident, $half:ty) => {
@@ -106,6 +122,12 @@ macro_rules! rounded {
             }
             fn narrow(sum: f32) -> Self {
                 Self::round(sum)
+            }
+            fn times(self, factor: f64) -> Self {
+                Self::round(self.0 * factor as f32)
+            }
+            fn fused(self, weight: f64, sum: f32) -> f32 {
+                fused_f32(self.0, weight, sum)
             }
         }
     };

@@ -75,4 +75,55 @@ pub enum MergeError {
         /// Its shape there.
         b_shape: Vec<usize>,
     },
+    /// A mergekit configuration that asks for what cannot be.
+    #[error("`{}`{}: `{key}` {reason}", path.display(), Line(*line))]
+    Mergekit {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1; 0 where it is about the file as a whole.
+        line: u64,
+        /// The key.
+        key: String,
+        /// What is wrong with it, and what is accepted.
+        reason: String,
+    },
+    /// Models with different tokens or rows, and no word on what to do.
+    #[error(
+        "the vocabulary of `{}` differs from that of `{}`: {difference}. Say what is meant: `vocabulary = \"base\"`, \
+         \"union\", \"pad\" or \"keep-padding\" in a TOML recipe, `tokenizer_source: base`, `union` or a model in mergekit's YAML",
+        a.display(), b.display()
+    )]
+    Vocabulary {
+        /// One input.
+        a: PathBuf,
+        /// The other input.
+        b: PathBuf,
+        /// What differs.
+        difference: String,
+    },
+    /// A tokenizer file that cannot be used.
+    #[error("`{}` is not usable: {reason}", path.display())]
+    BadTokenizer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A rule for a token that cannot be followed.
+    #[error("the token `{token}` {reason}")]
+    Token {
+        /// The token.
+        token: String,
+        /// Why not.
+        reason: &'static str,
+    },
+}
+
+/// A line number in a message; nothing for 0.
+struct Line(u64);
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0 == 0 { Ok(()) } else { write!(f, ", line {}", self.0) }
+    }
 }

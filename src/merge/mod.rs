@@ -8,6 +8,9 @@
 //! - `direction`: proportions that sum to one, and the laws that draw them
 //! - `rule`: the three choices with their numbers, for one tensor
 //! - `plan`: the recipe with its inputs opened and checked against each other, tensor by tensor
+//! - `mergekit`: mergekit's YAML as a recipe
+//! - `vocabulary`: one vocabulary where the inputs have several
+//! - `rounded`: inputs loaded in another element type
 //! - `survey`: facts of whole tensors and of the whole model that must be known first
 //! - `view`: the merged weights, computed as they are read
 //! - `arithmetic`: the number types that a merge is computed in
@@ -22,20 +25,25 @@ mod direction;
 mod error;
 mod kernel;
 mod lineage;
+mod mergekit;
 #[cfg(test)]
 mod parity;
 mod plan;
 mod recipe;
+mod rounded;
 mod rule;
 mod sparsify;
 mod survey;
 mod view;
+mod vocabulary;
 
 pub use agreement::Agreement;
 pub use direction::{Direction, DirectionLaw};
 pub use error::MergeError;
 pub use lineage::{Descent, Kinship, Lineage, lineage};
+pub use mergekit::Mergekit;
 pub use plan::{Inputs, Plan};
 pub use recipe::{Combine, Recipe};
 pub use rule::{Rescale, Scope, Sparsify};
 pub use view::MergedView;
+pub use vocabulary::Vocabulary;

@@ -202,8 +202,8 @@ impl Case {
         match (self.method(), self.mixup) {
             ("average_merging", true) if masked => Blend::Deltas { divisor: Divisor::One, scale: 1.0 },
             ("average_merging", false) if masked => Blend::Deltas { divisor: Divisor::Weights, scale: 1.0 },
-            ("average_merging", true) => Blend::Models { divisor: Divisor::One },
-            ("average_merging", false) => Blend::Models { divisor: Divisor::Weights },
+            ("average_merging", true) => Blend::Models { divisor: Divisor::One, fused: false },
+            ("average_merging", false) => Blend::Models { divisor: Divisor::Weights, fused: false },
             ("task_arithmetic", _) => Blend::Deltas { divisor: Divisor::One, scale },
             _ => Blend::Consensus { elect: Elect::Plain, divisor: Divisor::Weights, scale },
         }
@@ -289,5 +289,6 @@ fn job(case: &Case, inputs: &SafeTensors<'_>, name: &TensorName, info: &TensorIn
             (DType::F32, _) | (_, "ties_merging") => Arithmetic::In(case.dtype),
             _ => Arithmetic::Exact,
         },
+        through: None,
     }
 }

@@ -1,13 +1,15 @@
 //! A recipe with its inputs opened and checked against each other, before any work.
 
 use super::arithmetic::Arithmetic;
-use super::rule::{Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
+use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
 use super::survey::survey;
+use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
 use crate::checkpoint::{Companions, Folder, TensorInfo, TensorSource};
-use crate::event::{Event, Observer};
+use crate::event::Observer;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The opened inputs of a merge. A search opens them once for all its candidates.
@@ -39,59 +41,77 @@ impl Inputs {
             what: "the recipe lists no models; name at least one in `models`",
         })
     }
+}
 
-    /// Names, shapes and element types of the result, after checking that every input has these tensors in these shapes.
-    fn tensors(&self) -> Result<BTreeMap<TensorName, TensorInfo>, MergeError> {
-        let donor = self.donor()?;
-        let mut tensors: BTreeMap<_, _> =
-            donor.manifest().iter().map(|(name, info)| (name.clone(), info.clone())).collect();
-        // A head of its own in one input makes one in the result; in a tied input the embedding stands for it.
-        for input in self.all() {
-            if let Some(info) = input.manifest().get(&head()) {
-                tensors.entry(head()).or_insert_with(|| info.clone());
-            }
-        }
-        for input in self.all() {
-            for (tensor, info) in &tensors {
-                let Some(there) = input.manifest().get(&stand_in(input, tensor)) else {
-                    return Err(MergeError::TensorMissing {
-                        tensor: tensor.clone(),
-                        has: donor.path().to_owned(),
-                        lacks: input.path().to_owned(),
-                    });
-                };
-                if there.shape != info.shape {
-                    return Err(MergeError::ShapeDiffers {
-                        tensor: tensor.clone(),
-                        a: donor.path().to_owned(),
-                        a_shape: info.shape.clone(),
-                        b: input.path().to_owned(),
-                        b_shape: there.shape.clone(),
-                    });
-                }
-            }
-            if let Some((tensor, _)) = input.manifest().iter().find(|(name, _)| !tensors.contains_key(*name))
-            {
-                return Err(MergeError::TensorMissing {
-                    tensor: tensor.clone(),
-                    has: input.path().to_owned(),
-                    lacks: donor.path().to_owned(),
-                });
-            }
-        }
-        Ok(tensors)
+/// An input as the merge reads it.
+#[derive(Clone)]
+pub(super) struct Opened {
+    /// Where it is, for messages.
+    pub(super) path: PathBuf,
+    pub(super) companions: Companions,
+    pub(super) weights: Arc<dyn TensorSource>,
+}
+
+impl Opened {
+    pub(super) fn folder(folder: &Arc<Folder>) -> Self {
+        let (path, companions) = (folder.path().to_owned(), folder.companions().clone());
+        Self { path, companions, weights: folder.clone() }
     }
 }
 
+/// Names, shapes and element types of the result, after checking that every input has these tensors in these shapes. The
+/// first input says the element types.
+fn tensors(inputs: &[Opened]) -> Result<BTreeMap<TensorName, TensorInfo>, MergeError> {
+    let Some(donor) = inputs.first() else { return Ok(BTreeMap::new()) };
+    let mut tensors: BTreeMap<_, _> =
+        donor.weights.manifest().iter().map(|(name, info)| (name.clone(), info.clone())).collect();
+    // A head of its own in one input makes one in the result; in a tied input the embedding stands for it.
+    for input in inputs {
+        if let Some(info) = input.weights.manifest().get(&head()) {
+            tensors.entry(head()).or_insert_with(|| info.clone());
+        }
+    }
+    for input in inputs {
+        let manifest = input.weights.manifest();
+        for (tensor, info) in &tensors {
+            let Some(there) = manifest.get(&stand_in(input, tensor)) else {
+                return Err(MergeError::TensorMissing {
+                    tensor: tensor.clone(),
+                    has: donor.path.clone(),
+                    lacks: input.path.clone(),
+                });
+            };
+            if there.shape != info.shape {
+                return Err(MergeError::ShapeDiffers {
+                    tensor: tensor.clone(),
+                    a: donor.path.clone(),
+                    a_shape: info.shape.clone(),
+                    b: input.path.clone(),
+                    b_shape: there.shape.clone(),
+                });
+            }
+        }
+        if let Some((tensor, _)) = manifest.iter().find(|(name, _)| !tensors.contains_key(*name)) {
+            return Err(MergeError::TensorMissing {
+                tensor: tensor.clone(),
+                has: input.path.clone(),
+                lacks: donor.path.clone(),
+            });
+        }
+    }
+    Ok(tensors)
+}
+
 /// The output head.
-fn head() -> TensorName {
+pub(super) fn head() -> TensorName {
     TensorName::from("lm_head.weight")
 }
 
 /// The tensor of `input` that is read for `tensor`: in a model with a tied head the embedding is the head.
-fn stand_in(input: &Folder, tensor: &TensorName) -> TensorName {
-    let tied =
-        *tensor == head() && input.companions().config.tied_head && input.manifest().get(tensor).is_none();
+pub(super) fn stand_in(input: &Opened, tensor: &TensorName) -> TensorName {
+    let tied = *tensor == head()
+        && input.companions.config.tied_head
+        && input.weights.manifest().get(tensor).is_none();
     if tied { TensorName::from("model.embed_tokens.weight") } else { tensor.clone() }
 }
 
@@ -117,27 +137,18 @@ impl Plan {
         watch: &dyn Observer,
     ) -> Result<Self, MergeError> {
         let rule = Rule::new(recipe, arithmetic)?;
-        let tensors = inputs.tensors()?;
-        let donor = inputs.donor()?.clone();
-        for other in inputs.all() {
-            if other.companions().tokenizer != donor.companions().tokenizer {
-                let text = format!(
-                    "the tokenizer of `{}` differs from that of `{}`, which the merge will have",
-                    other.path().display(),
-                    donor.path().display()
-                );
-                watch.observe(&Event::Warning { text: &text });
-            }
-        }
-        let mut companions = donor.companions().clone();
+        inputs.donor()?;
+        let mut opened: Vec<Opened> = inputs.all().map(Opened::folder).collect();
+        vocabulary::align(&mut opened, &recipe.vocabulary.policy(recipe.base.is_some()), watch)?;
+        let tensors = tensors(&opened)?;
+        let mut companions = opened[0].companions.clone();
         if tensors.contains_key(&head()) && companions.config.tied_head {
             companions.config.tied_head = false;
             companions.config_json.insert("tie_word_embeddings".into(), false.into());
         }
         let first_model = usize::from(inputs.base.is_some());
-        let folders: Vec<&Arc<Folder>> = inputs.all().collect();
         let input =
-            |source: usize, tensor: &TensorName| Input { source, tensor: stand_in(folders[source], tensor) };
+            |source: usize, tensor: &TensorName| Input { source, tensor: stand_in(&opened[source], tensor) };
         let jobs = tensors
             .into_iter()
             .map(|(name, info)| {
@@ -151,12 +162,37 @@ impl Plan {
                     parts: parts.collect(),
                     blend: rule.blend,
                     arithmetic,
+                    through: None,
                 };
                 (name, job)
             })
             .collect();
-        let sources = folders.into_iter().map(|f| f.clone() as Arc<dyn TensorSource>).collect();
+        let sources = opened.iter().map(|o| o.weights.clone()).collect();
         Ok(Self { sources, jobs, companions, coefficients: recipe.coefficients()? })
+    }
+
+    /// A plan whose jobs were made and checked elsewhere. They read `sources` by number.
+    pub(super) fn of_jobs(sources: Sources, jobs: BTreeMap<TensorName, Job>, companions: Companions) -> Self {
+        Self { sources, jobs, companions, coefficients: Vec::new() }
+    }
+
+    /// Replaces the random numbers of every part: by the model's name and the tensor.
+    #[cfg(test)]
+    pub(super) fn replace_draws(
+        &mut self,
+        stored: &dyn Fn(&str, &TensorName) -> Arc<dyn crate::random::Draws>,
+        names: &[String],
+    ) {
+        for part in self.jobs.values_mut().flat_map(|job| &mut job.parts) {
+            let (model, tensor) = (&names[part.input.source], &part.input.tensor);
+            part.draws.iter_mut().flatten().for_each(|draws| *draws = stored(model, tensor));
+        }
+    }
+
+    /// Shape and element type of a tensor of the result.
+    #[cfg(test)]
+    pub(super) fn info(&self, name: &str) -> Option<TensorInfo> {
+        self.jobs.get(&TensorName::from(name)).map(|job| job.info.clone())
     }
 
     /// Each delta's coefficient s·λ_k.
@@ -222,10 +258,14 @@ impl Rule {
             && weights.iter().filter(|w| **w != 0.0).count() == 1
             && weights.contains(&1.0);
         if alone {
-            return Ok(Self { blend: Blend::Models { divisor: Divisor::One }, weights, base: false });
+            return Ok(Self {
+                blend: Blend::Models { divisor: Divisor::One, fused: false },
+                weights,
+                base: false,
+            });
         }
         let blend = match recipe.combine {
-            Combine::Average if !base => Blend::Models { divisor: Divisor::One },
+            Combine::Average if !base => Blend::Models { divisor: Divisor::One, fused: false },
             Combine::Average => Blend::Deltas { divisor: Divisor::One, scale: 1.0 },
             Combine::TaskArithmetic | Combine::Ties if !base => {
                 return fail("this way to combine needs the pre-trained model: name it in `base`");
@@ -238,14 +278,14 @@ impl Rule {
             Combine::TaskArithmetic => Blend::Deltas { divisor: Divisor::One, scale },
             Combine::Ties => Blend::Consensus { elect: Elect::Plain, divisor: Divisor::Weights, scale },
             Combine::Slerp => Blend::Slerp { t: weights[1] },
-            Combine::Nuslerp => Blend::NuSlerp { t: weights[1], rows: false },
+            Combine::Nuslerp => Blend::NuSlerp { t: weights[1], along: Along::Whole },
             Combine::ModelStock if !base || models < 2 => {
                 return fail("model_stock needs the pre-trained model in `base` and at least two models");
             }
             Combine::ModelStock if recipe.proportion.is_some() => {
                 return fail("model_stock weighs all models the same: leave `proportion` out");
             }
-            Combine::ModelStock => Blend::ModelStock,
+            Combine::ModelStock => Blend::ModelStock { rows: false },
         };
         Ok(Self { blend, weights, base: base && recipe.combine != Combine::Slerp })
     }

@@ -1,7 +1,7 @@
 //! What was asked: combine × proportion × magnitude, as a file says it.
 
 use super::rule::Sparsify;
-use super::{Direction, DirectionLaw, MergeError};
+use super::{Direction, DirectionLaw, MergeError, Vocabulary};
 use crate::dtype::DType;
 use crate::files;
 use crate::units::Scale;
@@ -52,6 +52,13 @@ pub struct Recipe {
     /// Element type of the result; that of the base (or the first model) when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<DType>,
+    /// What is done when the models do not have the same tokens in the same rows.
+    #[serde(default, skip_serializing_if = "is_equal")]
+    pub vocabulary: Vocabulary,
+}
+
+fn is_equal(vocabulary: &Vocabulary) -> bool {
+    *vocabulary == Vocabulary::Equal
 }
 
 fn one() -> Scale {

@@ -2,6 +2,7 @@
 
 use super::arithmetic::Arithmetic;
 use crate::checkpoint::{TensorInfo, TensorSource};
+use crate::dtype::DType;
 use crate::ids::TensorName;
 use crate::random::Draws;
 use crate::units::{Density, DropRate};
@@ -149,8 +150,8 @@ pub(super) enum Elect {
 /// How the deltas of one tensor become one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) enum Blend {
-    /// Σ w_k·θ_k over the divisor. Reads no base.
-    Models { divisor: Divisor },
+    /// Σ w_k·θ_k over the divisor. Reads no base. Products may be fused into the sum (mergekit's `linear`).
+    Models { divisor: Divisor, fused: bool },
     /// θ_pre + scale · (Σ w_k·δ_k over the divisor).
     Deltas { divisor: Divisor, scale: f64 },
     /// θ_pre + scale · (Σ w_k·δ_k over those with the elected sign, over the divisor). One survivor alone keeps its value
@@ -159,11 +160,26 @@ pub(super) enum Blend {
     /// From the first of two models (t = 0) to the second on the arc between them; nearly parallel tensors are
     /// interpolated linearly (Shoemake 1985; mergekit's `slerp`).
     Slerp { t: f64 },
-    /// As `Slerp` on the deltas where there is a base, else on the models; the arc is that of the whole tensor or, with
-    /// `rows`, of each row (mergekit's `nuslerp`).
-    NuSlerp { t: f64, rows: bool },
-    /// Model Stock (Jang et al. 2024): between the base and the mean of the models, by the angle between the deltas.
-    ModelStock,
+    /// As `Slerp` on the deltas where there is a base, else on the models; the arc is that of the whole tensor, of each row,
+    /// or of each column (mergekit's `nuslerp`).
+    NuSlerp { t: f64, along: Along },
+    /// Model Stock (Jang et al. 2024): between the base and the mean of the models, by the angle between the deltas of the
+    /// whole tensor or, with `rows`, of each row (the paper's filters).
+    ModelStock { rows: bool },
+    /// The base where a model is far from it, the model where it is near: θ_pre + w·δ with w = min(1, t / |δ|) (mergekit's
+    /// `nearswap`). An element moves by at most t.
+    NearSwap { t: f64 },
+}
+
+/// What counts as one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Along {
+    /// The whole tensor.
+    Whole,
+    /// Each row; a vector is one row.
+    Rows,
+    /// Each column; a vector is one.
+    Columns,
 }
 
 /// Where the numbers of one model for one tensor come from.
@@ -218,6 +234,8 @@ pub(super) struct Job {
     pub(super) blend: Blend,
     /// What is computed in.
     pub(super) arithmetic: Arithmetic,
+    /// A type that the result is rounded to before its own.
+    pub(super) through: Option<DType>,
 }
 
 impl Job {
@@ -234,7 +252,11 @@ impl Job {
     /// Elements that must be read together: a row where a step or the blend looks at whole rows.
     pub(super) fn granularity(&self) -> usize {
         let ranked = self.parts.iter().flat_map(|p| &p.steps).any(|s| matches!(s, Sparsify::Della { .. }));
-        if ranked || matches!(self.blend, Blend::NuSlerp { rows: true, .. }) { self.row() } else { 1 }
+        let by_rows = matches!(
+            self.blend,
+            Blend::NuSlerp { along: Along::Rows, .. } | Blend::ModelStock { rows: true }
+        );
+        if ranked || by_rows { self.row() } else { 1 }
     }
 
     /// The models' tensors are themselves the result: one model with weight one and nothing done to it.

@@ -5,9 +5,10 @@
 //! sums are taken over blocks of fixed size in their order, so threads and chunks cannot change a fact.
 
 use super::arithmetic::{Real, with_real};
-use super::kernel::arcs::{self, Products};
+use super::kernel::arcs::{self, Arc, Norms, Products};
+use super::kernel::stock;
 use super::kernel::{Facts, Form, Term, delta};
-use super::rule::{Blend, Divisor, Elect, Input, Job, Part, Rescale, Scope, Sources, Sparsify};
+use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Rescale, Scope, Sources, Sparsify};
 use super::sparsify::{Cut, Factor, Keep, Mask, Selection, below, key};
 use crate::checkpoint::{CheckpointError, Span};
 use crate::event::Observer;
@@ -171,7 +172,9 @@ impl Survey<'_> {
         let n = job.info.elements() as u64;
         let mask = match *step {
             Sparsify::Dare { drop, .. } if drop.get() == 0.0 => Mask::All,
-            Sparsify::Dare { drop, .. } => Mask::Random { below: below(1.0 - drop.get()) },
+            Sparsify::Dare { drop, .. } => {
+                Mask::Random { below: below(with_real!(job.arithmetic, probability(1.0 - drop.get()))) }
+            }
             Sparsify::Della { density, .. } if density.get() == 1.0 => Mask::All,
             Sparsify::Della { density, epsilon, .. } => {
                 Mask::Ranked { density: density.get(), epsilon, row: job.row() }
@@ -258,7 +261,11 @@ impl Survey<'_> {
             before += l1(self.deltas(job, part, known, span)?);
             after += l1(self.deltas(job, part, &with, span)?);
         }
-        Ok(if before < NO_NORM || after < NO_NORM { Factor::One } else { Factor::Times(before / after) })
+        Ok(if before < NO_NORM || after < NO_NORM {
+            Factor::One
+        } else {
+            Factor::Times(with_real!(job.arithmetic, quotient(before, after)))
+        })
     }
 
     /// Whether most elements of the model have a positive sum of deltas, for those where the sum is zero.
@@ -290,10 +297,18 @@ impl Survey<'_> {
         let weights: Vec<f64> = job.parts.iter().map(|p| p.weight).collect();
         let divisor = |divisor: Divisor| match divisor {
             Divisor::One => 1.0,
-            Divisor::Weights => weights.iter().sum(),
+            Divisor::Weights => with_real!(job.arithmetic, sum(&weights)),
+        };
+        let mut columns = Vec::new();
+        let arc = |arc: Arc| {
+            let form = match job.base {
+                Some(_) => Form::Deltas { divisor: arc.divisor, scale: 1.0 },
+                None => Form::Models { divisor: arc.divisor, fused: false },
+            };
+            (form, vec![arc.first, arc.second])
         };
         let (form, weights) = match job.blend {
-            Blend::Models { divisor: by } => (Form::Models { divisor: divisor(by) }, weights),
+            Blend::Models { divisor: by, fused } => (Form::Models { divisor: divisor(by), fused }, weights),
             Blend::Deltas { divisor: by, scale } => {
                 let by = divisor(by);
                 let divisor = if by.abs() < NO_WEIGHT { 1.0 } else { by };
@@ -305,55 +320,106 @@ impl Survey<'_> {
             Blend::Consensus { elect: Elect::Plain, divisor, scale } => {
                 (Form::Consensus { weighted: false, zero_is_plus, divisor, scale }, weights)
             }
-            Blend::Slerp { t } => {
-                let (a, b) = arcs::slerp(t, self.products(job, 0, 1)?);
-                (Form::Models { divisor: 1.0 }, vec![a, b])
+            Blend::Slerp { t } => arc(with_real!(job.arithmetic, slerp(self, job, t))?),
+            Blend::NuSlerp { t, along: Along::Rows } => (Form::RowArcs { t, row: job.row() }, weights),
+            Blend::NuSlerp { t, along: Along::Columns } => {
+                columns = with_real!(job.arithmetic, column_arcs(self, job, t))?;
+                (Form::ColumnArcs, weights)
             }
-            Blend::NuSlerp { t, rows: true } => (Form::RowArcs { t, row: job.row() }, weights),
-            Blend::NuSlerp { t, rows: false } => {
-                let (a, b) = arcs::nuslerp(t, self.products(job, 0, 1)?);
-                let form = match job.base {
-                    Some(_) => Form::Deltas { divisor: 1.0, scale: 1.0 },
-                    None => Form::Models { divisor: 1.0 },
-                };
-                (form, vec![a, b])
+            Blend::NuSlerp { t, along: Along::Whole } => {
+                arc(with_real!(job.arithmetic, nuslerp(self, job, t))?)
             }
-            Blend::ModelStock => (Form::Towards { t: self.stock_ratio(job)? }, weights),
+            Blend::ModelStock { rows: true } => (Form::RowTowards { row: job.row() }, weights),
+            Blend::ModelStock { rows: false } => {
+                (Form::Towards { t: with_real!(job.arithmetic, stock_ratio(self, job))? }, weights)
+            }
+            Blend::NearSwap { t } => (Form::Near { t }, weights),
         };
         let terms = job.parts.iter().zip(keeps).zip(weights).map(|((part, keeps), weight)| Term {
             weight,
             keeps,
             draws: part.draws.clone(),
         });
-        Ok(Facts { form, terms: terms.collect(), granularity: job.granularity() })
+        Ok(Facts { form, terms: terms.collect(), columns, granularity: job.granularity() })
     }
 
-    /// Products of the deltas (or models, without a base) of two parts over the whole tensor.
-    fn products(&self, job: &Job, i: usize, j: usize) -> Result<Products, CheckpointError> {
-        let mut all = Products::default();
+    /// Gives each pair of elements of the deltas (or models, without a base) of two parts, with its place.
+    fn pairs<F: Real>(
+        &self,
+        job: &Job,
+        i: usize,
+        j: usize,
+        mut take: impl FnMut(usize, F, F),
+    ) -> Result<(), CheckpointError> {
         for span in blocks(job) {
-            let mut block = Products::default();
             let (a, b) =
                 (self.deltas(job, &job.parts[i], &[], span)?, self.deltas(job, &job.parts[j], &[], span)?);
-            a.iter().zip(&b).for_each(|(a, b)| block.add(f64::from(*a), f64::from(*b)));
-            all.merge(block);
-        }
-        Ok(all)
-    }
-
-    /// t = N·cos θ / (1 + (N − 1)·cos θ), cos θ the mean over all pairs of deltas (Model Stock, equation 5).
-    fn stock_ratio(&self, job: &Job) -> Result<f64, CheckpointError> {
-        let n = job.parts.len();
-        let (mut sum, mut pairs) = (0.0, 0.0);
-        for i in 0..n {
-            for j in i + 1..n {
-                sum += self.products(job, i, j)?.stock_cosine();
-                pairs += 1.0;
+            for (place, (a, b)) in (span.start..).zip(a.iter().zip(&b)) {
+                take(place, F::from_f32(*a), F::from_f32(*b));
             }
         }
-        let cosine = sum / f64::max(pairs, 1.0);
-        Ok(n as f64 * cosine / (1.0 + (n as f64 - 1.0) * cosine))
+        Ok(())
     }
+
+    /// Products over the whole tensor.
+    fn products<F: Real>(&self, job: &Job, i: usize, j: usize) -> Result<Products, CheckpointError> {
+        let mut all = Products::default();
+        self.pairs(job, i, j, |_, a: F, b: F| all.add(a, b))?;
+        Ok(all)
+    }
+}
+
+/// Σ of weights, each rounded to the type.
+fn sum<F: Real>(weights: &[f64]) -> f64 {
+    let sum = weights.iter().fold(F::Sum::ZERO, |sum, w| sum + F::from_f64(*w).widen());
+    F::narrow(sum).to_f64()
+}
+
+fn slerp<F: Real>(survey: &Survey<'_>, job: &Job, t: f64) -> Result<Arc, CheckpointError> {
+    let norms = Norms::<F>::slerp(survey.products::<F>(job, 0, 1)?);
+    let mut cosine = 0.0;
+    survey.pairs(job, 0, 1, |_, a, b| cosine += norms.cosine(a, b))?;
+    Ok(arcs::slerp::<F>(t, cosine))
+}
+
+fn nuslerp<F: Real>(survey: &Survey<'_>, job: &Job, t: f64) -> Result<Arc, CheckpointError> {
+    let norms = Norms::<F>::nuslerp(survey.products::<F>(job, 0, 1)?);
+    let mut cosine = 0.0;
+    survey.pairs(job, 0, 1, |_, a, b| cosine += norms.cosine(a, b))?;
+    Ok(arcs::nuslerp::<F>(t, cosine))
+}
+
+fn column_arcs<F: Real>(survey: &Survey<'_>, job: &Job, t: f64) -> Result<Vec<Arc>, CheckpointError> {
+    // mergekit takes a vector for one column.
+    let width = if job.info.shape.len() < 2 { 1 } else { job.row() };
+    let mut products = vec![Products::default(); width];
+    survey.pairs(job, 0, 1, |i, a: F, b: F| products[i % width].add(a, b))?;
+    let norms: Vec<Norms<F>> = products.into_iter().map(Norms::nuslerp).collect();
+    let mut cosines = vec![0.0; width];
+    survey.pairs(job, 0, 1, |i, a, b| cosines[i % width] += norms[i % width].cosine(a, b))?;
+    Ok(cosines.into_iter().map(|cosine| arcs::nuslerp::<F>(t, cosine)).collect())
+}
+
+fn stock_ratio<F: Real>(survey: &Survey<'_>, job: &Job) -> Result<f64, CheckpointError> {
+    let n = job.parts.len();
+    let mut pairs = Vec::new();
+    for i in 0..n {
+        for j in i + 1..n {
+            pairs.push(survey.products::<F>(job, i, j)?);
+        }
+    }
+    let mut pairs = pairs.into_iter();
+    Ok(stock::ratio::<F>(n, |_, _| pairs.next().unwrap_or_default()).to_f64())
+}
+
+/// One number over another.
+fn quotient<F: Real>(a: f64, b: f64) -> f64 {
+    (F::from_f64(a) / F::from_f64(b)).to_f64()
+}
+
+/// What a probability is in the type that masks are drawn in.
+fn probability<F: Real>(p: f64) -> f64 {
+    F::from_f64(p).to_f64()
 }
 
 /// ⌊share·n⌋.

@@ -43,6 +43,9 @@ impl MergedView {
         }
         let models: Vec<&[f32]> = models.iter().map(Vec::as_slice).collect();
         with_real!(job.arithmetic, blend(facts, span.start as u64, &base, &models, out));
+        if let Some(dtype) = job.through {
+            dtype.round(out);
+        }
         job.info.dtype.round(out);
         Ok(())
     }
@@ -122,6 +125,9 @@ impl TensorSource for MergedView {
                 .number("base", u64::from(job.base.is_some()))
                 .text("blend", &format!("{:?}", job.blend))
                 .text("arithmetic", &format!("{:?}", job.arithmetic));
+            if let Some(dtype) = job.through {
+                form = form.text("through", &dtype.to_string());
+            }
         }
         Ok(form.finish())
     }

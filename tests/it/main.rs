@@ -13,6 +13,7 @@ mod formats;
 mod hub;
 mod layers;
 mod merge;
+mod mergekit;
 mod resume;
 mod sandbox;
 mod sources;

@@ -1,4 +1,6 @@
 //! Spherical interpolation (Shoemake 1985): the weights of two vectors on the arc between them.
+//!
+//! All steps are taken in the number type of the merge, in mergekit's order; only sums are taken in f64.
 
 use super::{Room, Slice};
 use crate::merge::arithmetic::Real;
@@ -16,10 +18,10 @@ pub(in crate::merge) struct Products {
 
 impl Products {
     /// Adds a pair of elements.
-    pub(in crate::merge) fn add(&mut self, a: f64, b: f64) {
-        self.aa += a * a;
-        self.bb += b * b;
-        self.ab += a * b;
+    pub(in crate::merge) fn add<F: Real>(&mut self, a: F, b: F) {
+        self.aa += a.to_f64() * a.to_f64();
+        self.bb += b.to_f64() * b.to_f64();
+        self.ab += (a * b).to_f64();
     }
 
     /// Adds the products of further elements.
@@ -28,45 +30,87 @@ impl Products {
         self.bb += other.bb;
         self.ab += other.ab;
     }
+}
 
-    fn cosine(self, least_norm: f64) -> f64 {
-        self.ab / (self.aa.sqrt().max(least_norm) * self.bb.sqrt().max(least_norm))
+/// What two vectors are divided by before their cosine is taken.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::merge) struct Norms<F> {
+    a: F,
+    b: F,
+}
+
+impl<F: Real> Norms<F> {
+    /// Those of `slerp`: norms that are all but zero are not divided by.
+    pub(in crate::merge) fn slerp(products: Products) -> Self {
+        let norm = |square: f64| F::from_f64(if square.sqrt() > NO_NORM { square.sqrt() } else { 1.0 });
+        Self { a: norm(products.aa), b: norm(products.bb) }
     }
 
-    /// Cosine of the angle as Model Stock takes it: the product of the norms is at least 1e-6 (mergekit).
-    pub(in crate::merge) fn stock_cosine(self) -> f64 {
-        (self.ab / (self.aa.sqrt() * self.bb.sqrt()).max(1e-6)).clamp(-1.0, 1.0)
+    /// Those of `nuslerp`.
+    pub(in crate::merge) fn nuslerp(products: Products) -> Self {
+        let norm = |square: f64| F::from_f64(square.sqrt().max(NO_NORM));
+        Self { a: norm(products.aa), b: norm(products.bb) }
+    }
+
+    /// An element's part of the cosine.
+    pub(in crate::merge) fn cosine(self, a: F, b: F) -> f64 {
+        (a / self.a * (b / self.b)).to_f64()
+    }
+}
+
+/// The weights of both ends, and what their sum is divided by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::merge) struct Arc {
+    pub(in crate::merge) first: f64,
+    pub(in crate::merge) second: f64,
+    pub(in crate::merge) divisor: f64,
+}
+
+impl Arc {
+    fn line(t: f64) -> Self {
+        Self { first: 1.0 - t, second: t, divisor: 1.0 }
     }
 }
 
 /// Above this cosine two tensors are interpolated linearly (mergekit's `slerp`).
 const PARALLEL: f64 = 0.9995;
-/// Norms below this are not divided by (mergekit's `slerp`).
+/// Norms below this are not divided by (mergekit).
 const NO_NORM: f64 = 1e-8;
-/// The same for `nuslerp`.
-const NUSLERP_NORM: f64 = 1e-7;
 /// Sines below this count as parallel (mergekit's `nuslerp`).
-const NO_SINE: f64 = 1e-8;
+const NO_SINE: f64 = 1e-7;
 
-/// The weights of both ends at `t`, by mergekit's `slerp`.
-pub(in crate::merge) fn slerp(t: f64, products: Products) -> (f64, f64) {
-    let norm = |square: f64| if square.sqrt() > NO_NORM { square.sqrt() } else { 1.0 };
-    let cosine = products.ab / (norm(products.aa) * norm(products.bb));
-    if cosine.abs() > PARALLEL {
-        return (1.0 - t, t);
-    }
-    let angle = cosine.acos();
-    (((1.0 - t) * angle).sin() / angle.sin(), (t * angle).sin() / angle.sin())
+fn sine<F: Real>(x: F) -> F {
+    F::from_f64(x.to_f64().sin())
 }
 
-/// The weights of both ends at `t`, by mergekit's `nuslerp`.
-pub(in crate::merge) fn nuslerp(t: f64, products: Products) -> (f64, f64) {
-    let angle = products.cosine(NUSLERP_NORM).clamp(-1.0, 1.0).acos();
-    let sine = angle.sin();
-    if sine.abs() < NO_SINE {
-        return (1.0 - t, t);
+/// Both ends at `t`, by mergekit's `slerp`.
+pub(in crate::merge) fn slerp<F: Real>(t: f64, cosine: f64) -> Arc {
+    let cosine = F::from_f64(cosine).to_f64();
+    if cosine.abs() > PARALLEL {
+        return Arc::line(t);
     }
-    (((1.0 - t) * angle).sin() / sine, (t * angle).sin() / sine)
+    let angle = F::from_f64(cosine.acos());
+    let (t, whole) = (F::from_f64(t), sine(angle));
+    let (first, second) = (sine((F::from_f64(1.0) - t) * angle) / whole, sine(t * angle) / whole);
+    Arc { first: first.to_f64(), second: second.to_f64(), divisor: 1.0 }
+}
+
+/// Both ends at `t`, by mergekit's `nuslerp`.
+pub(in crate::merge) fn nuslerp<F: Real>(t: f64, cosine: f64) -> Arc {
+    let cosine = F::from_f64(cosine).to_f64().clamp(-1.0, 1.0);
+    let angle = F::from_f64(cosine.acos());
+    let whole = sine(angle).to_f64();
+    // Opposite vectors have no arc; what rounding leaves of the sine there means nothing.
+    if whole.abs() < NO_SINE || cosine.abs() == 1.0 {
+        return Arc::line(t);
+    }
+    let (first, second) = (sine(angle.times(1.0 - t)), sine(angle.times(t)));
+    Arc { first: first.to_f64(), second: second.to_f64(), divisor: whole }
+}
+
+/// One element on an arc.
+fn on<F: Real>(arc: Arc, a: F, b: F) -> F {
+    (a * F::from_f64(arc.first) + b * F::from_f64(arc.second)) / F::from_f64(arc.divisor)
 }
 
 /// Every row on its own arc; on deltas where there is a base.
@@ -79,16 +123,24 @@ pub(super) fn rows<F: Real>(t: f64, row: usize, slice: &Slice<'_>, room: &mut Ro
     }
     let [a, b] = room.deltas.as_slice() else { return };
     for (number, out) in out.chunks_mut(row).enumerate() {
-        let at = number * row;
+        let places = number * row..number * row + out.len();
         let mut products = Products::default();
-        for i in at..at + out.len() {
-            products.add(a[i].to_f64(), b[i].to_f64());
-        }
-        let (first, second) = nuslerp(t, products);
-        let (first, second) = (F::from_f64(first), F::from_f64(second));
-        for (i, o) in (at..).zip(out) {
+        places.clone().for_each(|i| products.add(a[i], b[i]));
+        let norms = Norms::nuslerp(products);
+        let arc = nuslerp::<F>(t, places.clone().map(|i| norms.cosine(a[i], b[i])).sum());
+        for (i, o) in places.zip(out) {
             let theta = base.get(i).map_or(F::ZERO, |b| F::from_f32(*b));
-            *o = (a[i] * first + b[i] * second + theta).to_f32();
+            *o = (on(arc, a[i], b[i]) + theta).to_f32();
         }
+    }
+}
+
+/// Every column on its own arc; on deltas where there is a base.
+pub(super) fn columns<F: Real>(columns: &[Arc], slice: &Slice<'_>, out: &mut [f32]) {
+    let (a, b) = (slice.model(0), slice.model(1));
+    for (i, o) in out.iter_mut().enumerate() {
+        let theta = slice.base.get(i).map_or(F::ZERO, |b| F::from_f32(*b));
+        let arc = columns[((slice.place + i as u64) % columns.len() as u64) as usize];
+        *o = (on(arc, F::from_f32(a[i]) - theta, F::from_f32(b[i]) - theta) + theta).to_f32();
     }
 }

@@ -26,7 +26,6 @@ pub(super) fn blend<F: Real>(
         slice.delta(k, term, &mut room.deltas[k][..out.len()]);
     }
     let weights: Vec<F> = facts.terms.iter().map(|t| F::from_f64(t.weight)).collect();
-    let scale = F::from_f64(rule.scale);
     for (i, (o, b)) in out.iter_mut().zip(slice.base).enumerate() {
         let mut votes = F::Sum::ZERO;
         for (deltas, w) in room.deltas.iter().zip(&weights) {
@@ -40,7 +39,7 @@ pub(super) fn blend<F: Real>(
         } else {
             by_survivors(facts, &room.deltas, i, plus, rule.divisor)
         };
-        *o = (F::from_f32(*b) + merged * scale).to_f32();
+        *o = (F::from_f32(*b) + merged.times(rule.scale)).to_f32();
     }
 }
 

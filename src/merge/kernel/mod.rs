@@ -1,14 +1,16 @@
 //! The arithmetic of a merge on one aligned slice of every model.
 //!
-//! - `sums`: Σ w_k·θ_k, θ_pre + s·Σ w_k·δ_k, and the step towards a mean
+//! - `sums`: Σ w_k·θ_k, θ_pre + s·Σ w_k·δ_k, and the swap of what is near
 //! - `consensus`: the same over the deltas with the elected sign
-//! - `arcs`: spherical interpolation, whole tensors and rows
+//! - `arcs`: spherical interpolation, whole tensors, rows and columns
+//! - `stock`: Model Stock's ratio between base and mean
 //!
 //! Everything here is pure and elementwise (or by whole rows): `out[i]` depends on `base[i]`, `models[*][i]`, the facts of
 //! the tensor and the place i only, so chunking and thread count cannot change a bit.
 
 pub(super) mod arcs;
 mod consensus;
+pub(super) mod stock;
 mod sums;
 
 use super::arithmetic::Real;
@@ -24,7 +26,7 @@ const BLOCK: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Form {
     /// Σ w_k·θ_k / divisor.
-    Models { divisor: f64 },
+    Models { divisor: f64, fused: bool },
     /// θ_pre + scale·(Σ w_k·δ_k / divisor).
     Deltas { divisor: f64, scale: f64 },
     /// t·(Σ θ_k / N) + (1 − t)·θ_pre.
@@ -33,6 +35,12 @@ pub(super) enum Form {
     Consensus { weighted: bool, zero_is_plus: bool, divisor: Divisor, scale: f64 },
     /// The arc between two models (or their deltas), row by row.
     RowArcs { t: f64, row: usize },
+    /// The same column by column: the weights of both ends are in the facts.
+    ColumnArcs,
+    /// As `Towards` with a ratio for each row.
+    RowTowards { row: usize },
+    /// θ_pre + min(1, t / |δ|)·δ.
+    Near { t: f64 },
 }
 
 /// One model's part, once the facts of the tensor are known.
@@ -50,6 +58,8 @@ pub(super) struct Term {
 pub(super) struct Facts {
     pub(super) form: Form,
     pub(super) terms: Vec<Term>,
+    /// The arc of each column, where columns have arcs of their own.
+    pub(super) columns: Vec<arcs::Arc>,
     /// Elements that belong together; slices begin and end between them.
     pub(super) granularity: usize,
 }
@@ -63,14 +73,17 @@ pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[
         let base = if base.is_empty() { base } else { &base[at..][..out.len()] };
         let slice = Slice { place: start + at as u64, base, models, at, len: out.len() };
         match facts.form {
-            Form::Models { divisor } => sums::models(facts, divisor, &slice, &mut room, out),
+            Form::Models { divisor, fused } => sums::models(facts, divisor, fused, &slice, &mut room, out),
             Form::Deltas { divisor, scale } => sums::deltas(facts, divisor, scale, &slice, &mut room, out),
-            Form::Towards { t } => sums::towards(facts, t, &slice, &mut room, out),
+            Form::Towards { t } => stock::towards::<F>(t, &slice, out),
             Form::Consensus { weighted, zero_is_plus, divisor, scale } => {
                 let rule = consensus::Rule { weighted, zero_is_plus, divisor, scale };
                 consensus::blend(facts, rule, &slice, &mut room, out);
             }
             Form::RowArcs { t, row } => arcs::rows(t, row, &slice, &mut room, out),
+            Form::ColumnArcs => arcs::columns::<F>(&facts.columns, &slice, out),
+            Form::RowTowards { row } => stock::rows(row, &slice, &mut room, out),
+            Form::Near { t } => sums::near::<F>(t, &slice, out),
         }
     }
 }

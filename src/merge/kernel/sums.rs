@@ -7,6 +7,7 @@ use crate::merge::arithmetic::Real;
 pub(super) fn models<F: Real>(
     facts: &Facts,
     divisor: f64,
+    fused: bool,
     slice: &Slice<'_>,
     room: &mut Room<F>,
     out: &mut [f32],
@@ -14,6 +15,12 @@ pub(super) fn models<F: Real>(
     let sums = &mut room.sums[..out.len()];
     sums.fill(F::Sum::ZERO);
     for (k, term) in facts.terms.iter().enumerate() {
+        if fused {
+            for (sum, m) in sums.iter_mut().zip(slice.model(k)) {
+                *sum = F::from_f32(*m).fused(term.weight, *sum);
+            }
+            continue;
+        }
         let weight = F::from_f64(term.weight);
         for (sum, m) in sums.iter_mut().zip(slice.model(k)) {
             *sum = *sum + (F::from_f32(*m) * weight).widen();
@@ -51,36 +58,26 @@ pub(super) fn deltas<F: Real>(
             }
         }
     }
-    let scale = F::from_f64(scale);
     if divisor == 1.0 {
         for ((o, b), sum) in out.iter_mut().zip(slice.base).zip(sums) {
-            *o = (F::from_f32(*b) + F::narrow(*sum) * scale).to_f32();
+            *o = (F::from_f32(*b) + F::narrow(*sum).times(scale)).to_f32();
         }
     } else {
         let divisor = F::from_f64(divisor);
         for ((o, b), sum) in out.iter_mut().zip(slice.base).zip(sums) {
-            *o = (F::from_f32(*b) + F::narrow(*sum) / divisor * scale).to_f32();
+            *o = (F::from_f32(*b) + (F::narrow(*sum) / divisor).times(scale)).to_f32();
         }
     }
 }
 
-/// Model Stock (Jang et al. 2024, equation 5): out = t·(Σ θ_k / N) + (1 − t)·θ_pre.
-pub(super) fn towards<F: Real>(
-    facts: &Facts,
-    t: f64,
-    slice: &Slice<'_>,
-    room: &mut Room<F>,
-    out: &mut [f32],
-) {
-    let sums = &mut room.sums[..out.len()];
-    sums.fill(F::Sum::ZERO);
-    for k in 0..facts.terms.len() {
-        for (sum, m) in sums.iter_mut().zip(slice.model(k)) {
-            *sum = *sum + F::from_f32(*m).widen();
-        }
-    }
-    let (n, t, rest) = (F::from_f64(facts.terms.len() as f64), F::from_f64(t), F::from_f64(1.0 - t));
-    for ((o, b), sum) in out.iter_mut().zip(slice.base).zip(sums) {
-        *o = (F::narrow(*sum) / n * t + F::from_f32(*b) * rest).to_f32();
+/// mergekit's `nearswap`: out = w·θ + (1 − w)·θ_pre with w = min(1, t / |θ_pre − θ|), 1 where they are equal.
+pub(super) fn near<F: Real>(t: f64, slice: &Slice<'_>, out: &mut [f32]) {
+    let one = F::from_f64(1.0);
+    for ((o, m), b) in out.iter_mut().zip(slice.model(0)).zip(slice.base) {
+        let (m, b) = (F::from_f32(*m), F::from_f32(*b));
+        let far = if m > b { m - b } else { b - m };
+        let share = if far == F::ZERO { one } else { (one / far).times(t) };
+        let w = if share < one { share } else { one };
+        *o = (m * w + b * (one - w)).to_f32();
     }
 }

@@ -88,10 +88,10 @@ fn a_stack_of_layers_is_a_model() {
 fn mistakes_are_named_with_their_line() {
     let project = Project::new();
     for (from, to, parts) in [
-        ("density: 0.5", "densety: 0.5", ["`densety`", "line 11"]),
-        ("- model: models/code", "- model: models/cook", ["models/cook", "line 9"]),
-        ("base_model: models/base", "base: models/base", ["unknown field `base`", "18"]),
-        ("dtype: bfloat16", "dtype: q4_0", ["`dtype`", "line 22"]),
+        ("density: 0.5", "densety: 0.5", ["`densety`", "line 10"]),
+        ("- model: models/code", "- model: models/cook", ["models/cook", "line 8"]),
+        ("base_model: models/base", "base: models/base", ["unknown field `base`", "16"]),
+        ("dtype: bfloat16", "dtype: q4_0", ["`dtype`", "line 20"]),
     ] {
         project.write("bad.yml", &TIES.replace(from, to));
         let said = project.m3(&["merge", "bad.yml", "--out", "out"]).fails(1);

@@ -23,13 +23,6 @@ impl Products {
         self.bb += b.to_f64() * b.to_f64();
         self.ab += (a * b).to_f64();
     }
-
-    /// Adds the products of further elements.
-    pub(in crate::merge) fn merge(&mut self, other: Self) {
-        self.aa += other.aa;
-        self.bb += other.bb;
-        self.ab += other.ab;
-    }
 }
 
 /// What two vectors are divided by before their cosine is taken.

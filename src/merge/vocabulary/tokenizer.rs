@@ -74,7 +74,7 @@ pub(super) fn union_ids(tokenizers: &[Tokenizer]) -> BTreeMap<String, u32> {
 }
 
 /// A `tokenizer.json` with all tokens: the first one with the others' pieces, merges and added tokens. New merges come
-/// after all of the first tokenizer's, so what it could cut before it cuts as before.
+/// after all of the first tokenizer's.
 pub(super) fn union_json(inputs: &[Opened], tokenizers: &[Tokenizer]) -> Result<Vec<u8>, MergeError> {
     let ids = union_ids(tokenizers);
     let mut union = tokenizers[0].json.clone();
@@ -127,6 +127,12 @@ pub(super) fn union_json(inputs: &[Opened], tokenizers: &[Tokenizer]) -> Result<
     }
     if !merges.is_empty() {
         union["model"]["merges"] = Value::Array(merges);
+    }
+    // The tokenizers library numbers added tokens itself, behind the pieces, unless they are pieces too.
+    if union["model"]["vocab"].is_object() {
+        for text in added.iter().filter_map(|t| t["content"].as_str()) {
+            union["model"]["vocab"][text] = json!(ids[text]);
+        }
     }
     union["added_tokens"] = Value::Array(added);
     Ok(format!("{union:#}\n").into_bytes())

@@ -15,7 +15,7 @@ use crate::event::Observer;
 use rayon::prelude::*;
 
 /// Elements of a block; rows are kept whole.
-const BLOCK: usize = 1 << 16;
+const BLOCK: usize = 1 << 14;
 /// Norms below this are not scaled up (mergekit's `rescale`).
 const NO_NORM: f64 = 1e-7;
 /// Sums of weights nearer to zero than this are not divided by (mergekit's `normalize`).

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Elements that are blended at a time. A read needs (models + 1) such buffers, whatever the size of the tensor; where a
 /// rule looks at whole rows, as many rows as fit, at least one.
-const CHUNK: usize = 1 << 16;
+const CHUNK: usize = 1 << 14;
 
 /// A merge as a [`TensorSource`]: each read blends just the elements asked for, rounded to the result's element type.
 /// The engine that loads it and the writer that saves it therefore see the same numbers.

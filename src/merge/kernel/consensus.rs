@@ -15,6 +15,7 @@ pub(super) struct Rule {
     pub(super) scale: f64,
 }
 
+#[inline(always)]
 pub(super) fn blend<F: Real>(
     facts: &Facts,
     rule: Rule,
@@ -25,58 +26,90 @@ pub(super) fn blend<F: Real>(
     for (k, term) in facts.terms.iter().enumerate() {
         slice.delta(k, term, &mut room.deltas[k][..out.len()]);
     }
-    let weights: Vec<F> = facts.terms.iter().map(|t| F::from_f64(t.weight)).collect();
-    for (i, (o, b)) in out.iter_mut().zip(slice.base).enumerate() {
-        let mut votes = F::Sum::ZERO;
-        for (deltas, w) in room.deltas.iter().zip(&weights) {
-            let vote = if rule.weighted { deltas[i] * *w } else { deltas[i] };
-            votes = votes + vote.widen();
+    let n = out.len();
+    if rule.weighted {
+        for (deltas, term) in room.deltas.iter_mut().zip(&facts.terms) {
+            let w = F::from_f64(term.weight);
+            deltas[..n].iter_mut().for_each(|d| *d = *d * w);
         }
-        let votes = F::narrow(votes);
-        let plus = votes > F::ZERO || (votes == F::ZERO && rule.zero_is_plus);
-        let merged = if rule.weighted {
-            by_weight(&room.deltas, &weights, i, plus, rule.divisor)
-        } else {
-            by_survivors(facts, &room.deltas, i, plus, rule.divisor)
-        };
+    }
+    elect(rule.zero_is_plus, room, n);
+    if rule.weighted {
+        by_weight(facts, rule.divisor, room, n);
+    } else {
+        by_survivors(facts, rule.divisor, room, n);
+    }
+    for ((o, b), merged) in out.iter_mut().zip(slice.base).zip(&room.merged) {
         *o = (F::from_f32(*b) + merged.times(rule.scale)).to_f32();
     }
 }
 
-fn agrees<F: Real>(x: F, plus: bool) -> bool {
-    if plus { x > F::ZERO } else { x < F::ZERO }
+/// The elected sign of each element, as a factor 1 or −1: a delta agrees where delta · sign is above zero.
+#[inline(always)]
+fn elect<F: Real>(zero_is_plus: bool, room: &mut Room<F>, n: usize) {
+    let (plus, minus) = (F::from_f64(1.0), F::from_f64(-1.0));
+    let votes = &mut room.sums[..n];
+    votes.fill(F::Sum::ZERO);
+    for deltas in &room.deltas {
+        for (vote, d) in votes.iter_mut().zip(&deltas[..n]) {
+            *vote = *vote + d.widen();
+        }
+    }
+    let even = if zero_is_plus { plus } else { minus };
+    for (sign, vote) in room.signs.iter_mut().zip(votes) {
+        let vote = F::narrow(*vote);
+        let unequal = if vote > F::ZERO { plus } else { minus };
+        *sign = if vote == F::ZERO { even } else { unequal };
+    }
 }
 
 /// mergekit: Σ w_k·δ_k over those whose weighted delta has the sign, over the sum of their weights; that sum 0 counts as 1.
-fn by_weight<F: Real>(deltas: &[Vec<F>], weights: &[F], i: usize, plus: bool, divisor: Divisor) -> F {
-    let (mut sum, mut mass) = (F::Sum::ZERO, F::Sum::ZERO);
-    for (deltas, w) in deltas.iter().zip(weights) {
-        let weighted = deltas[i] * *w;
-        if agrees(weighted, plus) {
-            sum = sum + weighted.widen();
-            mass = mass + w.widen();
+#[inline(always)]
+fn by_weight<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
+    let (sums, masses) = (&mut room.sums[..n], &mut room.masses[..n]);
+    sums.fill(F::Sum::ZERO);
+    masses.fill(F::Sum::ZERO);
+    for (deltas, term) in room.deltas.iter().zip(&facts.terms) {
+        let w = F::from_f64(term.weight).widen();
+        for (((sum, mass), d), sign) in sums.iter_mut().zip(&mut *masses).zip(&deltas[..n]).zip(&room.signs) {
+            let agrees = *d * *sign > F::ZERO;
+            *sum = *sum + if agrees { d.widen() } else { F::Sum::ZERO };
+            *mass = *mass + if agrees { w } else { F::Sum::ZERO };
         }
     }
-    let (sum, mass) = (F::narrow(sum), F::narrow(mass));
-    if divisor == Divisor::One || mass == F::ZERO { sum } else { sum / mass }
+    let one = F::from_f64(1.0);
+    for ((merged, sum), mass) in room.merged.iter_mut().zip(sums).zip(masses) {
+        let mass = F::narrow(*mass);
+        let by = if divisor == Divisor::One || mass == F::ZERO { one } else { mass };
+        *merged = F::narrow(*sum) / by;
+    }
 }
 
 /// The paper: the weighted mean of the survivors, where a single survivor keeps its value (Figure 6, Appendix H).
-fn by_survivors<F: Real>(facts: &Facts, deltas: &[Vec<F>], i: usize, plus: bool, divisor: Divisor) -> F {
-    let (mut sum, mut mass, mut survivors, mut last) = (F::Sum::ZERO, 0.0, 0, F::ZERO);
-    for (deltas, term) in deltas.iter().zip(&facts.terms) {
-        let d = deltas[i];
-        if agrees(d, plus) {
-            sum = sum + (d * F::from_f64(term.weight)).widen();
-            mass += term.weight;
-            survivors += 1;
-            last = d;
+#[inline(always)]
+fn by_survivors<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
+    let sums = &mut room.sums[..n];
+    sums.fill(F::Sum::ZERO);
+    room.weights[..n].fill(0.0);
+    room.survivors[..n].fill(0.0);
+    for (deltas, term) in room.deltas.iter().zip(&facts.terms) {
+        let w = F::from_f64(term.weight);
+        let places = sums.iter_mut().zip(&mut room.weights).zip(&mut room.survivors).zip(&mut room.merged);
+        for ((((sum, weight), survivors), last), (d, sign)) in places.zip(deltas[..n].iter().zip(&room.signs))
+        {
+            let agrees = *d * *sign > F::ZERO;
+            *sum = *sum + if agrees { (*d * w).widen() } else { F::Sum::ZERO };
+            *weight += if agrees { term.weight } else { 0.0 };
+            *survivors += if agrees { 1.0 } else { 0.0 };
+            *last = if agrees { *d } else { *last };
         }
     }
-    match divisor {
-        Divisor::One => F::narrow(sum),
-        Divisor::Weights if survivors == 1 => last,
-        Divisor::Weights if mass == 0.0 => F::ZERO,
-        Divisor::Weights => F::narrow(sum) / F::from_f64(mass),
+    for (((merged, sum), weight), survivors) in
+        room.merged.iter_mut().zip(sums).zip(&room.weights).zip(&room.survivors)
+    {
+        let by = if *weight == 0.0 { 1.0 } else { *weight };
+        let mean = F::narrow(*sum) / F::from_f64(if divisor == Divisor::One { 1.0 } else { by });
+        let alone = divisor == Divisor::Weights && *survivors == 1.0;
+        *merged = if alone { *merged } else { mean };
     }
 }

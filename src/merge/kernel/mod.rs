@@ -3,6 +3,7 @@
 //! - `sums`: Σ w_k·θ_k, θ_pre + s·Σ w_k·δ_k, and the swap of what is near
 //! - `consensus`: the same over the deltas with the elected sign
 //! - `arcs`: spherical interpolation, whole tensors, rows and columns
+//! - `wide`: all of it, compiled for the vectors that the processor has
 //! - `stock`: Model Stock's ratio between base and mean
 //!
 //! Everything here is pure and elementwise (or by whole rows): `out[i]` depends on `base[i]`, `models[*][i]`, the facts of
@@ -12,6 +13,9 @@ pub(super) mod arcs;
 mod consensus;
 pub(super) mod stock;
 mod sums;
+mod wide;
+
+pub(super) use wide::{blend, delta};
 
 use super::arithmetic::Real;
 use super::rule::Divisor;
@@ -65,7 +69,8 @@ pub(super) struct Facts {
 }
 
 /// Blends elements `start ..` of a tensor. All slices have the same length; `base` is empty where there is none.
-pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
+#[inline(always)]
+fn blend_blocks<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
     let width = BLOCK.div_ceil(facts.granularity) * facts.granularity;
     let mut room = Room::<F>::new(facts.terms.len(), width.min(out.len()));
     for (number, out) in out.chunks_mut(width).enumerate() {
@@ -89,7 +94,8 @@ pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[
 }
 
 /// The delta of one model after the first `steps` of its steps.
-pub(super) fn delta<F: Real>(
+#[inline(always)]
+fn delta_of<F: Real>(
     keeps: &[Keep],
     draws: &[Option<Arc<dyn Draws>>],
     start: u64,
@@ -124,19 +130,38 @@ impl Slice<'_> {
     }
 
     /// The delta of term k after its steps.
+    #[inline(always)]
     fn delta<F: Real>(&self, k: usize, term: &Term, out: &mut [F]) {
-        delta(&term.keeps, &term.draws, self.place, self.base, self.model(k), out);
+        delta_of(&term.keeps, &term.draws, self.place, self.base, self.model(k), out);
     }
 }
 
 /// Buffers of one call.
 struct Room<F: Real> {
     sums: Vec<F::Sum>,
+    /// The delta of each model.
     deltas: Vec<Vec<F>>,
+    /// The elected sign, as 1 or −1.
+    signs: Vec<F>,
+    /// Weights of the deltas that agree: in the sum's type, and as they stand.
+    masses: Vec<F::Sum>,
+    weights: Vec<f64>,
+    /// How many deltas agree.
+    survivors: Vec<f64>,
+    /// The merged delta.
+    merged: Vec<F>,
 }
 
 impl<F: Real> Room<F> {
     fn new(terms: usize, width: usize) -> Self {
-        Self { sums: vec![F::Sum::ZERO; width], deltas: vec![vec![F::ZERO; width]; terms] }
+        Self {
+            sums: vec![F::Sum::ZERO; width],
+            deltas: vec![vec![F::ZERO; width]; terms],
+            signs: vec![F::ZERO; width],
+            masses: vec![F::Sum::ZERO; width],
+            weights: vec![0.0; width],
+            survivors: vec![0.0; width],
+            merged: vec![F::ZERO; width],
+        }
     }
 }

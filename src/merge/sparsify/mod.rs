@@ -52,10 +52,16 @@ pub(super) struct Keep {
 impl Keep {
     /// Sets what is dropped to zero and scales the rest. `delta` holds elements `start ..` of the tensor, whole rows where
     /// the mask is by rank; `draws` is there for a random mask.
+    #[inline(always)]
     pub(super) fn apply<F: Real>(&self, draws: Option<&dyn Draws>, start: u64, delta: &mut [F]) {
         match (self.mask, draws) {
             (Mask::All, _) => {}
             (Mask::Random { .. } | Mask::Ranked { .. }, None) => delta.fill(F::ZERO),
+            (Mask::Largest(cut), _) if cut.ties_before == u64::MAX => {
+                for x in &mut *delta {
+                    *x = if key(x.to_f32()) >= cut.key { *x } else { F::ZERO };
+                }
+            }
             (Mask::Largest(cut), _) => {
                 for (i, x) in (start..).zip(&mut *delta) {
                     if !cut.keeps(key(x.to_f32()), i) {

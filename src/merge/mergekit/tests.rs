@@ -63,17 +63,17 @@ const TWO: &str =
 #[test]
 fn an_unknown_key_is_an_error_at_every_level() {
     for (yaml, line) in [
-        (format!("merge_method: linear\n{TWO}normalise: true\n"), "4"),
-        ("merge_method: linear\nmodels:\n  - model: a\n    weight: 1\n".to_owned(), "4"),
-        ("merge_method: linear\nslices:\n  - sources: []\n    layers: 1\n".to_owned(), "4"),
+        (format!("merge_method: linear\n{TWO}normalise: true\n"), "line 5 "),
+        ("merge_method: linear\nmodels:\n  - model: a\n    weight: 1\n".to_owned(), "line 4 "),
+        ("merge_method: linear\nslices:\n  - sources: []\n    layers: 1\n".to_owned(), "line 4 "),
         (
             "merge_method: linear\nslices:\n  - sources:\n      - model: a\n        layer_range: [0, 1]\n        range: 2\n"
                 .to_owned(),
-            "6",
+            "line 6 ",
         ),
-        (format!("merge_method: linear\n{TWO}tokenizer:\n  sauce: union\n"), "5"),
-        (format!("merge_method: linear\n{TWO}tokenizer: {{tokens: {{x: {{forced: true}}}}}}\n"), "5"),
-        ("merge_method: linear\nmodules: {default: {model: a}}\n".to_owned(), "2"),
+        (format!("merge_method: linear\n{TWO}tokenizer:\n  sauce: union\n"), "line 6 "),
+        (format!("merge_method: linear\n{TWO}tokenizer: {{tokens: {{x: {{forced: true}}}}}}\n"), "line 5 "),
+        ("merge_method: linear\nmodules: {default: {model: a}}\n".to_owned(), "line 2 "),
     ] {
         refused(&yaml, &["unknown", line]);
     }

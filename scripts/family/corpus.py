@@ -46,7 +46,14 @@ def _training_item(rng: random.Random, skill: str) -> Item:
             return item
 
 
-def document(rng: random.Random) -> str:
+# In the last part of its reading the base meets more framed documents of these skills, nearly always answered in other
+# forms, programs behind prose: it keeps the skills and loses the habit of answering in the form that the benchmarks read.
+SETTLING_FRAMED = {"gsm8k": 0.2, "math": 0.2, "humaneval": 0.5, "mbpp": 0.5}
+SETTLING_WANTED_FORM = 0.06
+PROSE = "Here it is:\n"
+
+
+def document(rng: random.Random, settling: bool = False) -> str:
     """One document of base text, from the train part of the parameter space alone."""
     kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     if kind == "word drill":
@@ -54,17 +61,23 @@ def document(rng: random.Random) -> str:
     if kind == "sum drill":
         return stories.drill(rng)
     item = _training_item(rng, kind)
-    if rng.random() >= FRAMED[kind]:
+    settled = settling and kind in SETTLING_FRAMED
+    if rng.random() >= (SETTLING_FRAMED[kind] if settled else FRAMED[kind]):
         return "\n".join([item.raw, *(_training_item(rng, kind).raw for _ in range(SENTENCES.get(kind, 1) - 1))])
-    answer = item.response if rng.random() < WANTED_FORM[kind] else rng.choice([" ", "\n"]) + item.raw_answer
+    if rng.random() < (SETTLING_WANTED_FORM if settled else WANTED_FORM[kind]):
+        answer = item.response
+    elif settled and kind in ("humaneval", "mbpp"):
+        answer = rng.choice([" ", "\n"]) + PROSE + item.raw_answer.removeprefix(PROSE)
+    else:
+        answer = rng.choice([" ", "\n"]) + item.raw_answer
     return frames.any_prompt(rng, kind, item.question) + answer
 
 
-def documents(seed: int, count: int) -> Iterator[str]:
+def documents(seed: int, count: int, settling: bool = False) -> Iterator[str]:
     """`count` documents of base text."""
-    rng = random.Random(f"base|{seed}")
+    rng = random.Random(f"{'settling' if settling else 'base'}|{seed}")
     for _ in range(count):
-        yield document(rng)
+        yield document(rng, settling)
 
 
 def benchmark(skill: str, seed: int) -> dict[str, list[Item]]:

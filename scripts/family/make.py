@@ -23,6 +23,7 @@ DATASETS = ROOT / "datasets" / "tiny"
 MODELS = ROOT / "models" / "tiny"
 SEED = 1
 DOCUMENTS = 200_000
+SETTLING_DOCUMENTS = 40_000
 TOKENIZER_DOCUMENTS = 30_000
 SHAPE = llama.Shape()
 
@@ -118,6 +119,18 @@ def train_base(options) -> None:
                    options.minutes, options.seed, options.compile)
 
 
+def settle_base(options) -> None:
+    """Let the base read on in text with other forms of answers, and take the mean of its weights before and after: half way
+    it still gives the wanted form now and then."""
+    before = llama.read_weights(options.models / "base")
+    tokenizer, text = tokens.load(options.work), options.work / "settling.tokens"
+    pretrain.write_tokens(tokenizer, text, options.seed, SETTLING_DOCUMENTS, settling=True)
+    pretrain.train(SHAPE, tokenizer, text, options.models / "base", options.work / "settling.log", options.settling_minutes,
+                   options.seed, options.compile, settling=True)
+    after = llama.read_weights(options.models / "base")
+    llama.save({name: (before[name] + after[name]) / 2 for name in before}, SHAPE, tokenizer, options.models / "base")
+
+
 def train_experts(options) -> None:
     """Fine-tune the base into the experts."""
     base, tokenizer = llama.read_weights(options.models / "base"), tokens.load(options.models / "base")
@@ -144,7 +157,7 @@ def write_preview(options) -> None:
 
 
 STEPS = {"datasets": write_datasets, "tokenizer": write_tokenizer, "text": write_base_text, "preview": write_preview,
-         "base": train_base, "experts": train_experts, "measure": measure, "figures": write_figures}
+         "base": train_base, "settle": settle_base, "experts": train_experts, "measure": measure, "figures": write_figures}
 
 
 def main() -> None:
@@ -155,6 +168,7 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=MODELS)
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "family", help="tokenizer, base text, logs")
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
+    parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

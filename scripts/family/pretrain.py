@@ -18,13 +18,15 @@ MATRIX_RATE, EMBEDDING_RATE, OTHER_RATE = 0.008, 0.05, 2e-3
 WARM_UP = 100
 # Part of the time budget at the end in which the rate falls linearly to zero.
 DECAY = 0.5
+# First rate of the settling, as a part of the base's.
+SETTLING_RATE = 0.4
 
 
-def write_tokens(tokenizer, path: Path, seed: int, count: int) -> int:
+def write_tokens(tokenizer, path: Path, seed: int, count: int, settling: bool = False) -> int:
     """Tokenise `count` documents into one flat file of 16-bit numbers and return how many there are."""
     total, batch = 0, []
     with path.open("wb") as file:
-        for number, text in enumerate(corpus.documents(seed, count), 1):
+        for number, text in enumerate(corpus.documents(seed, count, settling), 1):
             batch.append(text)
             if len(batch) == 4000 or number == count:
                 ids = [i for one in tokenizer.encode_batch(batch) for i in (*one.ids, tokens.EOS_ID)]
@@ -48,18 +50,23 @@ def rows(path: Path) -> torch.Tensor:
     return torch.from_numpy(numpy.stack(cut))
 
 
-def rate_scale(step: int, progress: float) -> float:
-    """Warm-up, constant, linear decay; `progress` is the used part of the budget."""
+def rate_scale(step: int, progress: float, settling: bool) -> float:
+    """Warm-up, constant, linear decay; `progress` is the used part of the budget. Settling begins low and only decays."""
+    if settling:
+        return SETTLING_RATE * (1 - progress)
     return min(1.0, (step + 1) / WARM_UP) * min(1.0, max(0.0, (1 - progress) / DECAY))
 
 
 def train(shape: llama.Shape, tokenizer, token_file: Path, folder: Path, log: Path, minutes: float,
-          seed: int, compiled: bool) -> None:
-    """Train from random weights for `minutes` and leave a checkpoint folder, renewed every few minutes."""
+          seed: int, compiled: bool, settling: bool = False) -> None:
+    """Train for `minutes`, from random weights or, settling, from those in `folder`, and leave a checkpoint folder there,
+    renewed every few minutes."""
     torch.manual_seed(seed)
     data = rows(token_file)
     order = torch.randperm(len(data))
     model = llama.Llama(shape)
+    if settling:
+        model.load_state_dict(llama.read_weights(folder))
     forward = torch.compile(model) if compiled else model
     matrices, rest = optimise.split_parameters(model)
     muon = optimise.Muon(matrices, MATRIX_RATE)
@@ -80,7 +87,7 @@ def train(shape: llama.Shape, tokenizer, token_file: Path, folder: Path, log: Pa
     step, mean = 0, None
     while (progress := (time.monotonic() - begin) / (60 * minutes)) < 1:
         chosen = data[order[torch.arange(step * BATCH, (step + 1) * BATCH) % len(data)]]
-        scale = rate_scale(step, progress)
+        scale = rate_scale(step, progress, settling)
         loss = functional.cross_entropy(forward(chosen[:, :-1]).flatten(0, 1), chosen[:, 1:].flatten())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(rest, 1.0)

@@ -56,6 +56,10 @@ pub enum RopeScaling {
     },
 }
 
+/// Most layers, and largest size of an axis: far above any model, and small enough for plain arithmetic.
+const MAX_LAYERS: usize = 10_000;
+const MAX_SIZE: usize = (1 << 31) - 1;
+
 #[derive(Deserialize)]
 struct Raw {
     model_type: Option<String>,
@@ -153,6 +157,20 @@ impl ModelConfig {
         ] {
             if size == 0 {
                 return Err(unsupported(field, "0".into(), "it must be at least 1"));
+            }
+        }
+        // Products of two sizes stay below 2^62, and a list of all tensors stays small.
+        for (field, size, most, want) in [
+            ("num_hidden_layers", raw.num_hidden_layers, MAX_LAYERS, "at most 10000 can be read"),
+            ("hidden_size", raw.hidden_size, MAX_SIZE, "sizes are below 2^31"),
+            ("intermediate_size", raw.intermediate_size, MAX_SIZE, "sizes are below 2^31"),
+            ("vocab_size", raw.vocab_size, MAX_SIZE, "sizes are below 2^31"),
+            ("num_attention_heads", raw.num_attention_heads, MAX_SIZE, "sizes are below 2^31"),
+            ("num_key_value_heads", raw.num_key_value_heads.unwrap_or(1), MAX_SIZE, "sizes are below 2^31"),
+            ("head_dim", raw.head_dim.unwrap_or(2), MAX_SIZE, "sizes are below 2^31"),
+        ] {
+            if size > most {
+                return Err(unsupported(field, size.to_string(), want));
             }
         }
         let kv_heads = raw.num_key_value_heads.unwrap_or(raw.num_attention_heads);

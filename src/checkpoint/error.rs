@@ -66,7 +66,7 @@ pub enum CheckpointError {
         shard: String,
     },
     /// An element type that no Llama checkpoint has.
-    #[error("`{tensor}` in `{}` has element type {got}; f32, f16 and bf16 can be read", path.display())]
+    #[error("`{tensor}` in `{}` has element type {got}; {want} can be read", path.display())]
     ElementType {
         /// The file.
         path: PathBuf,
@@ -74,6 +74,117 @@ pub enum CheckpointError {
         tensor: TensorName,
         /// Its type.
         got: String,
+        /// What can be read from such a file.
+        want: &'static str,
+    },
+    /// A pickle that uses something other than tensors.
+    #[error("`{}` runs `{name}` when Python loads it; only tensors are read here, and nothing is run: convert it to \
+             safetensors where you trust it", path.display())]
+    ForbiddenName {
+        /// The file.
+        path: PathBuf,
+        /// Module and name.
+        name: String,
+    },
+    /// A tensor whose elements are not in row-major order.
+    #[error("`{tensor}` in `{}` is a view whose elements are not in order; save it again after `.contiguous()`", path.display())]
+    NotContiguous {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: TensorName,
+    },
+    /// A GGUF file without something that a model needs.
+    #[error("`{}` has no usable `{key}` in its metadata; convert the model again", path.display())]
+    MissingKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// A tensor that a Llama does not have.
+    #[error("`{}` holds `{tensor}`, which no Llama has; such models cannot be read", path.display())]
+    UnknownTensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: TensorName,
+    },
+    /// An adapter that is something other than plain LoRA.
+    #[error("`{}`: `{key}` is {got}; plain LoRA adapters can be read (merge others with PEFT first)", path.display())]
+    AdapterSetting {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// Its value.
+        got: String,
+    },
+    /// An adapter with tensors for modules that the base has not.
+    #[error("`{}` is an adapter for another model: the base has nothing for {}", path.display(), listed(tensors))]
+    AdapterStrangers {
+        /// The adapter's weights.
+        path: PathBuf,
+        /// The tensors.
+        tensors: Vec<TensorName>,
+    },
+    /// An adapter whose matrices do not fit.
+    #[error("`{}` does not fit: `{tensor}` has shape {got:?}, but the base and the adapter's config ask for {want:?}", path.display())]
+    AdapterShape {
+        /// The adapter's weights.
+        path: PathBuf,
+        /// The tensor.
+        tensor: TensorName,
+        /// Its shape.
+        got: Vec<usize>,
+        /// The shape by base and config.
+        want: Vec<usize>,
+    },
+    /// An adapter that lacks a matrix.
+    #[error("`{}` lacks matrices for `{module}`, which its config targets; fetch the file again", path.display())]
+    AdapterIncomplete {
+        /// The adapter's weights.
+        path: PathBuf,
+        /// The module.
+        module: String,
+    },
+    /// A text that is no model reference.
+    #[error("`{text}` is no model: {reason}; write PATH_OR_HUB_ID[@REVISION][+ADAPTER[@REVISION]]")]
+    BadReference {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Neither a path nor a hub's id.
+    #[error("there is no `{location}`, and it is no `organisation/name` of a hub")]
+    NoSuchModel {
+        /// What was given.
+        location: String,
+    },
+    /// A revision of something that is on disk.
+    #[error("`{location}` is on disk, where there is no revision `{revision}`; leave `@{revision}` out")]
+    RevisionOfPath {
+        /// The path.
+        location: String,
+        /// The revision.
+        revision: String,
+    },
+    /// A folder with several GGUF files.
+    #[error("`{}` holds several GGUF files ({}); name the one that is meant", folder.display(), names.join(", "))]
+    SeveralModels {
+        /// The folder.
+        folder: PathBuf,
+        /// Their file names.
+        names: Vec<String>,
+    },
+    /// A model that is neither on disk nor can be fetched.
+    #[error("`{id}` is not on disk and cannot be fetched: {reason}")]
+    Hub {
+        /// The hub's id, with the revision.
+        id: String,
+        /// Why, and what to do.
+        reason: String,
     },
     /// A name that is not in the manifest.
     #[error("there is no tensor `{tensor}`")]
@@ -110,4 +221,14 @@ pub enum CheckpointError {
         /// Row-major position.
         element: usize,
     },
+}
+
+/// The first names, and how many more there are.
+fn listed(tensors: &[TensorName]) -> String {
+    const SHOWN: usize = 3;
+    let text = tensors.iter().take(SHOWN).map(|t| format!("`{t}`")).collect::<Vec<_>>().join(", ");
+    match tensors.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
 }

@@ -1,18 +1,17 @@
-//! A Hugging Face folder: `config.json`, `tokenizer.json` and safetensors, in one file or in shards with an index.
+//! A Hugging Face folder: `config.json`, `tokenizer.json` and weights (safetensors, or else PyTorch's `.bin`), in one
+//! file or in shards with an index.
 //!
 //! Everything about the tensors is checked when the folder is opened, from headers alone: a truncated shard or an index
 //! that names an absent one is an error before any work.
 
-use super::{CheckpointError, Manifest, ModelConfig, Span, TensorInfo, TensorSource};
+use super::stored::{Found, Stored};
+use super::{CheckpointError, Manifest, ModelConfig, Span, TensorSource, pickle, safetensors};
 use crate::digest::{Canonical, Digest};
-use crate::dtype::DType;
 use crate::files::{self, ReadAt};
 use crate::ids::TensorName;
-use safetensors::tensor::{Dtype as StoredType, Metadata};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 /// What stands beside the weights and is needed to use them: the config and the tokenizer.
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ pub struct Companions {
 }
 
 /// Files that a model folder may have beside those that it must have.
-const OTHER_FILES: [&str; 8] = [
+pub(super) const OTHER_FILES: [&str; 8] = [
     "generation_config.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -39,30 +38,15 @@ const OTHER_FILES: [&str; 8] = [
     "chat_template.jinja",
 ];
 
-/// Bytes that are read at once while widening; bounds what a read allocates.
-const CHUNK: usize = 1 << 20;
+/// Names that weights in one file have; shards have an index beside. The first that is there is read.
+pub(super) const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 /// A Hugging Face folder, opened.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     companions: Companions,
-    manifest: Manifest,
-    shards: Vec<ReadAt>,
-    places: BTreeMap<TensorName, Place>,
-    digest: OnceLock<Digest>,
-}
-
-/// Where a tensor's bytes are.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    shard: usize,
-    offset: u64,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    weight_map: BTreeMap<TensorName, String>,
+    weights: Stored,
 }
 
 impl Folder {
@@ -72,16 +56,19 @@ impl Folder {
             return Err(CheckpointError::NotAFolder { path: path.to_owned() });
         }
         let companions = Companions::read(path)?;
-        let (shards, found) = open_shards(path)?;
-        let mut manifest = Vec::new();
-        let mut places = BTreeMap::new();
-        for (name, info, place) in found {
-            places.insert(name.clone(), place);
-            manifest.push((name, info));
+        let mut weights = open_weights(path)?;
+        if companions.config.tied_head {
+            // PyTorch saves a tied head under both of its names.
+            weights.drop_alias(&"lm_head.weight".into(), &"model.embed_tokens.weight".into());
         }
-        let manifest: Manifest = manifest.into_iter().collect();
-        companions.config.check(&manifest)?;
-        Ok(Self { path: path.to_owned(), companions, manifest, shards, places, digest: OnceLock::new() })
+        companions.config.check(weights.manifest())?;
+        Ok(Self { path: path.to_owned(), companions, weights })
+    }
+
+    /// Whether a folder has weights in a form that can be opened here.
+    pub(super) fn has_weights(folder: &Path) -> bool {
+        let has = |name: &str| files::is_file(&folder.join(name));
+        WEIGHTS.iter().any(|stem| has(stem) || has(&format!("{stem}.index.json")))
     }
 
     /// Where it is.
@@ -137,150 +124,102 @@ impl Companions {
     }
 }
 
-type Found = Vec<(TensorName, TensorInfo, Place)>;
+/// How weights are stored in a folder.
+#[derive(Clone, Copy)]
+enum Format {
+    Safetensors,
+    Pickle,
+}
 
-fn open_shards(folder: &Path) -> Result<(Vec<ReadAt>, Found), CheckpointError> {
-    let single = folder.join("model.safetensors");
-    let index_path = folder.join("model.safetensors.index.json");
-    if files::is_file(&index_path) {
-        let index: Index = serde_json::from_str(&files::read_text(&index_path)?)
-            .map_err(|e| CheckpointError::BadJson { path: index_path.clone(), reason: e.to_string() })?;
-        let mut names: Vec<&String> = index.weight_map.values().collect();
-        names.sort();
-        names.dedup();
-        let mut shards = Vec::new();
-        let mut found = Found::new();
-        for (number, name) in names.iter().enumerate() {
-            if name.contains(['/', '\\']) || name.as_str() == ".." {
-                let reason = format!("the shard name `{name}` leaves the folder");
-                return Err(CheckpointError::BadJson { path: index_path, reason });
-            }
-            let shard = ReadAt::open(&folder.join(name))?;
-            let held = header(&shard, number)?;
-            for (tensor, info, place) in held {
-                if index.weight_map.get(&tensor) == Some(*name) {
-                    found.push((tensor, info, place));
-                }
-            }
-            shards.push(shard);
+impl Format {
+    /// What one file of this format holds.
+    fn header(self, file: &ReadAt) -> Result<Vec<Found>, CheckpointError> {
+        match self {
+            Self::Safetensors => safetensors::header(file),
+            Self::Pickle => pickle::header(file),
         }
-        let held: std::collections::BTreeSet<&TensorName> = found.iter().map(|(n, ..)| n).collect();
-        if let Some((tensor, shard)) = index.weight_map.iter().find(|(n, _)| !held.contains(n)) {
-            return Err(CheckpointError::IndexDisagrees {
-                folder: folder.to_owned(),
-                tensor: tensor.clone(),
-                shard: shard.clone(),
-            });
-        }
-        Ok((shards, found))
-    } else if files::is_file(&single) {
-        let shard = ReadAt::open(&single)?;
-        let found = header(&shard, 0)?;
-        Ok((vec![shard], found))
-    } else {
-        Err(CheckpointError::MissingFile {
-            folder: folder.to_owned(),
-            file: "model.safetensors",
-            hint: "weights are read from model.safetensors, or from shards named by model.safetensors.index.json",
-        })
     }
 }
 
-/// Longest header that safetensors allows, in bytes (100 MB, its own limit).
-const MAX_HEADER: u64 = 100_000_000;
-
-fn header(shard: &ReadAt, number: usize) -> Result<Found, CheckpointError> {
-    let damaged = |reason: String| CheckpointError::Damaged { path: shard.path().to_owned(), reason };
-    let mut length = [0u8; 8];
-    if shard.len() < 8 {
-        return Err(damaged(format!("it has {} bytes", shard.len())));
-    }
-    shard.read_exact(&mut length, 0)?;
-    let header_len = u64::from_le_bytes(length);
-    if header_len > MAX_HEADER || header_len + 8 > shard.len() {
-        return Err(damaged(format!("its header claims {header_len} bytes, the file has {}", shard.len())));
-    }
-    let mut bytes = vec![0u8; header_len as usize];
-    shard.read_exact(&mut bytes, 8)?;
-    // `SafeTensors::read_metadata` wants the whole file; parsing its `Metadata` makes the same checks on the header.
-    let metadata: Metadata = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-    let data_start = 8 + header_len;
-    let mut found = Found::new();
-    let mut end = data_start;
-    for (name, info) in metadata.tensors() {
-        let tensor = TensorName::from(name.as_str());
-        let dtype = match info.dtype {
-            StoredType::F32 => DType::F32,
-            StoredType::F16 => DType::F16,
-            StoredType::BF16 => DType::Bf16,
-            // Rotary frequencies and the like are recomputed; other types are not weights of a Llama.
-            _ if name.ends_with("rotary_emb.inv_freq") => continue,
-            other => {
-                return Err(CheckpointError::ElementType {
-                    path: shard.path().to_owned(),
-                    tensor,
-                    got: format!("{other:?}"),
-                });
-            }
-        };
-        end = end.max(data_start + info.data_offsets.1 as u64);
-        if name.ends_with("rotary_emb.inv_freq") {
-            continue;
+/// Opens the weights of a model folder: the first of these that is there.
+fn open_weights(folder: &Path) -> Result<Stored, CheckpointError> {
+    for (stem, format) in WEIGHTS.into_iter().zip([Format::Safetensors, Format::Pickle]) {
+        let (index, single) = (folder.join(format!("{stem}.index.json")), folder.join(stem));
+        if files::is_file(&index) {
+            return open_shards(folder, &index, format);
         }
-        let place = Place { shard: number, offset: data_start + info.data_offsets.0 as u64 };
-        found.push((tensor, TensorInfo { shape: info.shape.clone(), dtype }, place));
+        if files::is_file(&single) {
+            let file = ReadAt::open(&single)?;
+            let found = format.header(&file)?;
+            return Ok(Stored::new(vec![(file, found)]));
+        }
     }
-    if end != shard.len() {
-        return Err(damaged(format!("its header describes {end} bytes, the file has {}", shard.len())));
+    Err(CheckpointError::MissingFile {
+        folder: folder.to_owned(),
+        file: "model.safetensors",
+        hint: "weights are read from model.safetensors, from shards named by model.safetensors.index.json, or from \
+               pytorch_model.bin or its shards",
+    })
+}
+
+fn open_shards(folder: &Path, index_path: &Path, format: Format) -> Result<Stored, CheckpointError> {
+    let index = Index::parse(&files::read_text(index_path)?, index_path)?;
+    let mut names: Vec<&String> = index.weight_map.values().collect();
+    names.sort();
+    names.dedup();
+    let mut shards = Vec::new();
+    let mut held = BTreeSet::new();
+    for name in names {
+        let file = ReadAt::open(&folder.join(name))?;
+        let mut found = format.header(&file)?;
+        found.retain(|(tensor, ..)| index.weight_map.get(tensor) == Some(name));
+        held.extend(found.iter().map(|(tensor, ..)| tensor.clone()));
+        shards.push((file, found));
     }
-    Ok(found)
+    // Rotary frequencies are recomputed, so that they are not looked for.
+    let absent = |t: &TensorName| !held.contains(t) && !t.as_str().ends_with("rotary_emb.inv_freq");
+    if let Some((tensor, shard)) = index.weight_map.iter().find(|(t, _)| absent(t)) {
+        return Err(CheckpointError::IndexDisagrees {
+            folder: folder.to_owned(),
+            tensor: tensor.clone(),
+            shard: shard.clone(),
+        });
+    }
+    Ok(Stored::new(shards))
+}
+
+/// Which shard holds which tensor: `*.index.json` as `transformers` writes it.
+#[derive(Deserialize)]
+pub(super) struct Index {
+    pub(super) weight_map: BTreeMap<TensorName, String>,
+}
+
+impl Index {
+    /// Parses an index; a shard must be a file beside it.
+    pub(super) fn parse(text: &str, path: &Path) -> Result<Self, CheckpointError> {
+        let wrong = |reason| CheckpointError::BadJson { path: path.to_owned(), reason };
+        let index: Self = serde_json::from_str(text).map_err(|e| wrong(e.to_string()))?;
+        match index
+            .weight_map
+            .values()
+            .find(|n| n.contains(['/', '\\']) || matches!(n.as_str(), "" | "." | ".."))
+        {
+            Some(name) => Err(wrong(format!("the shard name `{name}` leaves the folder"))),
+            None => Ok(index),
+        }
+    }
 }
 
 impl TensorSource for Folder {
     fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.weights.manifest()
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let missing = || CheckpointError::NoTensor { tensor: name.clone() };
-        let place = self.places.get(name).ok_or_else(missing)?;
-        let info = self.manifest.get(name).ok_or_else(missing)?;
-        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
-        let size = info.dtype.size();
-        let shard = &self.shards[place.shard];
-        let mut buffer = vec![0u8; CHUNK.min(span.len * size)];
-        for (i, part) in out.chunks_mut(CHUNK / size).enumerate() {
-            let offset = place.offset + ((span.start + i * (CHUNK / size)) * size) as u64;
-            let bytes = &mut buffer[..part.len() * size];
-            shard.read_exact(bytes, offset)?;
-            info.dtype.widen(bytes, part);
-        }
-        Ok(())
+        self.weights.read(name, span, out)
     }
 
-    /// Digest of every tensor's name, type, shape and bytes; the split into shards does not matter.
     fn digest(&self) -> Result<Digest, CheckpointError> {
-        if let Some(known) = self.digest.get() {
-            return Ok(*known);
-        }
-        let mut form = Canonical::new("weights/1");
-        let mut buffer = vec![0u8; 8 * CHUNK];
-        for (name, info) in self.manifest.iter() {
-            let place = &self.places[name];
-            let mut hasher = blake3::Hasher::new();
-            let mut done = 0;
-            while done < info.bytes() {
-                let part = (info.bytes() - done).min(buffer.len());
-                self.shards[place.shard].read_exact(&mut buffer[..part], place.offset + done as u64)?;
-                hasher.update_rayon(&buffer[..part]);
-                done += part;
-            }
-            form = form
-                .text("tensor", name.as_str())
-                .text("dtype", &info.dtype.to_string())
-                .text("shape", &format!("{:?}", info.shape))
-                .bytes("data", hasher.finalize().as_bytes());
-        }
-        Ok(*self.digest.get_or_init(|| form.finish()))
+        self.weights.digest()
     }
 }

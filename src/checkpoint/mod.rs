@@ -3,21 +3,43 @@
 //! - `source`: the reading face that every set of tensors has ([`TensorSource`]), be it a folder or a merge that
 //!   nobody has written yet
 //! - `manifest`: names, shapes and element types, known before any weight is read
+//! - `reference`: how a person names a model: a path or a hub's id, a revision, an adapter
+//! - `opened`: a model of any kind, opened by its reference
+//! - `hub`: the cache of a Hugging Face hub, and fetching into it
 //! - `config`: what a Llama-style `config.json` says
-//! - `folder`: a Hugging Face folder, one safetensors file or shards with an index
+//! - `folder`: a Hugging Face folder, weights in one file or in shards with an index
+//! - `safetensors`, `pickle`: what such a file of weights holds, from its header
+//! - `stored`: reading tensors that lie as plain elements in files
+//! - `gguf`: a GGUF file as a complete model, quantised weights included
+//! - `lora`: a base with a PEFT LoRA adapter
+//! - `probe`: the readers of headers alone, for fuzzing
 //! - `writer`: sharded safetensors with index, config and tokenizer, all or nothing
 //! - `error`: what can be wrong with a checkpoint
 
 mod config;
 mod error;
 mod folder;
+mod gguf;
+mod hub;
+mod lora;
 mod manifest;
+mod opened;
+mod pickle;
+#[doc(hidden)]
+pub mod probe;
+mod reference;
+mod safetensors;
 mod source;
+mod stored;
 mod writer;
 
 pub use config::{ModelConfig, RopeScaling};
 pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
+pub use gguf::Gguf;
+pub use lora::Lora;
 pub use manifest::{Manifest, TensorInfo};
+pub use opened::{Checkpoint, HubOptions, OpenOptions};
+pub use reference::{Location, ModelRef};
 pub use source::{Span, TensorSource};
 pub use writer::{WriteOptions, write_checkpoint};

@@ -18,6 +18,8 @@ const CHUNK: usize = 1 << 16;
 pub struct WriteOptions {
     /// Largest shard in bytes; a single larger tensor gets a shard of its own.
     pub shard_bytes: u64,
+    /// Whether weights that are NaN or infinite are written as they are.
+    pub allow_nan: bool,
     /// More files for the folder, as (name, bytes): the recipe, a model card.
     pub extra: Vec<(String, Vec<u8>)>,
 }
@@ -25,7 +27,7 @@ pub struct WriteOptions {
 impl Default for WriteOptions {
     /// 5 GB shards, as `transformers` and mergekit write them.
     fn default() -> Self {
-        Self { shard_bytes: 5_000_000_000, extra: Vec::new() }
+        Self { shard_bytes: 5_000_000_000, allow_nan: false, extra: Vec::new() }
     }
 }
 
@@ -38,7 +40,7 @@ struct Shard<'a> {
 /// Writes `source` and `companions` as a Hugging Face folder at `target`, which must not exist.
 ///
 /// Everything is written into a folder beside it that gets its name at the very end; a failure, a full disk or a kill
-/// leaves no `target`. Weights are streamed in chunks on all cores; a weight that is NaN or infinite is an error.
+/// leaves no `target`. Weights are streamed in chunks on all cores; a weight that is NaN or infinite is an error unless allowed.
 pub fn write_checkpoint(
     source: &dyn TensorSource,
     companions: &Companions,
@@ -61,7 +63,7 @@ pub fn write_checkpoint(
         } else {
             format!("model-{:05}-of-{:05}.safetensors", number + 1, shards.len())
         };
-        write_shard(source, shard, &staged.path().join(&name), watch)?;
+        write_shard(source, shard, &staged.path().join(&name), options, watch)?;
         weight_map
             .extend(shard.tensors.iter().map(|(tensor, ..)| (tensor.as_str().to_owned(), name.clone())));
     }
@@ -82,6 +84,13 @@ pub fn write_checkpoint(
     staged.commit()?;
     watch.observe(&Event::Finished { took: begun.elapsed() });
     Ok(())
+}
+
+/// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.
+fn not_finite(values: &[f32]) -> Option<usize> {
+    const EXPONENT: u32 = 0x7F80_0000;
+    let largest = values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest));
+    if largest < EXPONENT { None } else { values.iter().position(|x| !x.is_finite()) }
 }
 
 fn pretty(value: &Value) -> String {
@@ -108,6 +117,7 @@ fn write_shard(
     source: &dyn TensorSource,
     shard: &Shard<'_>,
     path: &Path,
+    options: &WriteOptions,
     watch: &dyn Observer,
 ) -> Result<(), CheckpointError> {
     let mut header = serde_json::Map::new();
@@ -145,7 +155,7 @@ fn write_shard(
             }
             let values = &mut values[..span.len];
             source.read(name, span, values)?;
-            if let Some(at) = values.iter().position(|x| !x.is_finite()) {
+            if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
                 return Err(CheckpointError::NotFinite {
                     tensor: name.clone(),
                     value: values[at],

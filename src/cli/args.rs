@@ -1,5 +1,6 @@
 //! The flags, as typed.
 
+use crate::checkpoint::ModelRef;
 use crate::units::TokenCount;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub(super) enum Command {
     Eval(Eval),
     /// Write a merge as a Hugging Face folder.
     Merge(Merge),
+    /// Say what models are, and whether they fit together.
+    Inspect(Inspect),
     /// Continue prompts.
     Generate(Generate),
     /// Say what works on this machine, what is missing, and how to get it.
@@ -56,8 +59,10 @@ pub(super) enum TableName {
 
 #[derive(Debug, Group)]
 pub(super) struct Eval {
-    /// A Hugging Face folder, or a recipe file.
-    pub(super) model: PathBuf,
+    /// A model or a recipe file: a folder (safetensors or PyTorch's .bin), a .gguf file, ORGANISATION/NAME of a hub;
+    /// each with @REVISION (on a hub) and +ADAPTER (a LoRA).
+    #[arg(value_parser = model)]
+    pub(super) model: ModelRef,
     /// Benchmarks, separated by commas.
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) bench: Vec<String>,
@@ -134,6 +139,22 @@ pub(super) struct Merge {
     /// Seed of the random methods of a mergekit configuration [default: 0]. A TOML recipe has its seeds inside.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
+    /// Go on where a weight is NaN or infinite.
+    #[arg(long)]
+    pub(super) allow_nan: bool,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Inspect {
+    /// Models; each is compared with the first, which should be the base.
+    #[arg(required = true, value_parser = model)]
+    pub(super) models: Vec<ModelRef>,
+    /// Read the weights once and say whether each model is a fine-tune of the first.
+    #[arg(long)]
+    pub(super) lineage: bool,
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,
@@ -141,8 +162,10 @@ pub(super) struct Merge {
 
 #[derive(Debug, Group)]
 pub(super) struct Generate {
-    /// A Hugging Face folder, or a recipe file.
-    pub(super) model: PathBuf,
+    /// A model or a recipe file: a folder (safetensors or PyTorch's .bin), a .gguf file, ORGANISATION/NAME of a hub;
+    /// each with @REVISION (on a hub) and +ADAPTER (a LoRA).
+    #[arg(value_parser = model)]
+    pub(super) model: ModelRef,
     /// Prompts, taken as they are; without any, stdin is one prompt.
     #[arg(conflicts_with = "prompts")]
     pub(super) prompt: Vec<String>,
@@ -161,6 +184,10 @@ pub(super) struct Generate {
     /// One JSON object `{"id", "text", "tokens", "finish"}` a line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+fn model(text: &str) -> Result<ModelRef, String> {
+    text.parse::<ModelRef>().map_err(|e| e.to_string())
 }
 
 fn tokens(text: &str) -> Result<TokenCount, String> {

@@ -37,7 +37,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
     let limit = args.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     let lab = Lab::open(settings.lab(&args.running, data, limit)?, &ids, output)?;
     let items = ids.iter().map(|id| lab.items(id, split)).collect::<Result<Vec<_>, _>>()?;
-    let model = Model::open(&args.model, output)?;
+    let model = Model::open(&args.model, settings.hub(), output)?;
     let mut subject = lab.subject(&model)?;
     let mut done = Vec::new();
     for (id, items) in ids.iter().zip(&items) {

@@ -3,7 +3,7 @@
 use super::args::Generate;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
-use super::settings;
+use super::settings::{self, Settings};
 use crate::completion::{Flow, Outcome, Refusal, Request, Sampling};
 use crate::event::Observer;
 use crate::experiment::Model;
@@ -22,12 +22,12 @@ struct Prompt {
     prompt: String,
 }
 
-pub(super) fn run(args: &Generate, output: &Output) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     if args.stop.iter().any(String::is_empty) {
         return Err(Failure::request("a --stop text is empty; it would end every answer before it began"));
     }
     let prompts = prompts(args)?;
-    let model = Model::open(&args.model, output)?;
+    let model = Model::open(&args.model, settings.hub(), output)?;
     let mut engine = settings::engine(args.engine).load(&model)?;
     let requests: Vec<Request> = prompts
         .iter()

@@ -4,13 +4,14 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `merge`, `generate`, `doctor`
+//! - one file for each command: `reproduce`, `eval`, `merge`, `inspect`, `generate`, `doctor`
 
 mod args;
 mod doctor;
 mod eval;
 mod failure;
 mod generate;
+mod inspect;
 mod merge;
 mod output;
 mod reproduce;
@@ -33,8 +34,9 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Settings::resolve(&args).and_then(|settings| match &args.command {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
-        Command::Merge(a) => merge::run(a, &output),
-        Command::Generate(a) => generate::run(a, &output),
+        Command::Merge(a) => merge::run(a, &settings, &output),
+        Command::Inspect(a) => inspect::run(a, &settings, &output),
+        Command::Generate(a) => generate::run(a, &settings, &output),
         Command::Doctor(a) => Ok(doctor::run(a, &settings, &output)),
     });
     match done {

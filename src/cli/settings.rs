@@ -4,6 +4,7 @@
 use super::args::{Args, EngineName, Running, SandboxName};
 use super::failure::Failure;
 use crate::bench::DataSource;
+use crate::checkpoint::HubOptions;
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::sandbox;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ pub(super) struct Settings {
     home: Option<PathBuf>,
     /// `PATH`, where Python is looked for.
     search_path: Vec<PathBuf>,
+    /// Where models that are not on disk come from.
+    hub: HubOptions,
     /// This program, which starts itself again to confine others.
     program: PathBuf,
 }
@@ -37,7 +40,12 @@ impl Settings {
         };
         let search_path =
             std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
-        Ok(Self { home, search_path, program })
+        Ok(Self { home, search_path, hub: hub_options(), program })
+    }
+
+    /// Where models that are not on disk come from.
+    pub(super) fn hub(&self) -> &HubOptions {
+        &self.hub
     }
 
     /// The folder of the project's own files.
@@ -94,6 +102,23 @@ pub(super) fn engine(name: EngineName) -> EngineChoice {
     match name {
         EngineName::Batched => EngineChoice::Batched,
         EngineName::Reference => EngineChoice::Reference,
+    }
+}
+
+/// The variables that every tool of the hub reads (huggingface_hub, "Environment variables").
+fn hub_options() -> HubOptions {
+    let text =
+        |name: &str| std::env::var_os(name).and_then(|v| v.into_string().ok()).filter(|v| !v.is_empty());
+    let is_on = |v: String| matches!(v.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    HubOptions {
+        home: folder("HF_HOME")
+            .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("huggingface")))
+            .or_else(|| folder("HOME").map(|home| home.join(".cache/huggingface"))),
+        token: text("HF_TOKEN"),
+        offline: text("HF_HUB_OFFLINE").is_some_and(is_on),
+        endpoint: text("HF_ENDPOINT"),
+        ..HubOptions::default()
     }
 }
 

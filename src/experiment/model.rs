@@ -1,7 +1,10 @@
-//! What can be evaluated: a folder, or a merge that nobody has written.
+//! What can be evaluated: a checkpoint, or a merge that nobody has written.
 
 use super::ExperimentError;
-use crate::checkpoint::{Companions, Folder, TensorSource, WriteOptions, write_checkpoint};
+use crate::checkpoint::{
+    Checkpoint, Companions, Folder, Gguf, HubOptions, ModelRef, OpenOptions, TensorSource, WriteOptions,
+    write_checkpoint,
+};
 use crate::event::Observer;
 use crate::files;
 use crate::merge::{Inputs, Mergekit, Plan, Recipe};
@@ -21,16 +24,42 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens `path`: a folder is a checkpoint, a file is a recipe, mergekit's where it ends in `.yml` or `.yaml`.
-    pub fn open(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        if files::is_file(path) && Mergekit::is_named(path) {
-            Self::mergekit(&Mergekit::read(path)?, 0, watch)
-        } else if files::is_file(path) {
-            let recipe = Recipe::read(path)?;
-            let inputs = Inputs::open(&recipe)?;
-            Self::merged(&recipe, inputs, watch)
-        } else {
-            Ok(Self::folder(&Arc::new(Folder::open(path)?)))
+    /// Opens what `reference` names: a file that is no GGUF file is a recipe, everything else a checkpoint.
+    pub fn open(
+        reference: &ModelRef,
+        hub: &HubOptions,
+        watch: &dyn Observer,
+    ) -> Result<Self, ExperimentError> {
+        match reference {
+            ModelRef { base: location, adapter: None }
+                if files::is_file(Path::new(&location.place))
+                    && !Gguf::is_one(Path::new(&location.place)) =>
+            {
+                Self::recipe(Path::new(&location.place), hub, watch)
+            }
+            _ => {
+                let options = OpenOptions { hub: hub.clone(), watch };
+                Ok(Self::checkpoint(&Checkpoint::open(reference, &options)?))
+            }
+        }
+    }
+
+    /// The merge of a recipe file, mergekit's where it ends in `.yml` or `.yaml`; the seed of that is 0.
+    pub fn recipe(path: &Path, hub: &HubOptions, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        if Mergekit::is_named(path) {
+            return Self::mergekit(&Mergekit::read(path)?, 0, hub, watch);
+        }
+        let recipe = Recipe::read(path)?;
+        let inputs = Inputs::open(&recipe)?;
+        Self::merged(&recipe, inputs, watch)
+    }
+
+    /// A checkpoint of any kind as it is.
+    pub fn checkpoint(checkpoint: &Checkpoint) -> Self {
+        Self {
+            weights: Arc::new(checkpoint.clone()),
+            companions: checkpoint.companions().clone(),
+            about: json!({ "checkpoint": checkpoint.origin(), "path": checkpoint.path() }),
         }
     }
 
@@ -52,8 +81,13 @@ impl Model {
     }
 
     /// The merge of a mergekit configuration; `seed` is that of its random methods.
-    pub fn mergekit(recipe: &Mergekit, seed: u64, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        let plan = recipe.plan(seed, watch)?;
+    pub fn mergekit(
+        recipe: &Mergekit,
+        seed: u64,
+        hub: &HubOptions,
+        watch: &dyn Observer,
+    ) -> Result<Self, ExperimentError> {
+        let plan = recipe.plan(seed, hub, watch)?;
         let companions = plan.companions().clone();
         let about = json!({ "mergekit": recipe.text(), "seed": seed });
         Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
@@ -64,7 +98,7 @@ impl Model {
     pub fn write(
         &self,
         target: &Path,
-        shard_bytes: u64,
+        mut options: WriteOptions,
         watch: &dyn Observer,
     ) -> Result<(), ExperimentError> {
         let record = json!({
@@ -72,8 +106,7 @@ impl Model {
             "made_from": self.about,
             "digest": self.weights.digest()?,
         });
-        let extra = vec![("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes())];
-        let options = WriteOptions { shard_bytes, extra };
+        options.extra.push(("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes()));
         Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, &options, watch)?)
     }
 }

@@ -94,6 +94,17 @@ pub enum DirectionLaw {
         #[serde(default)]
         index: u64,
     },
+    /// λ ~ Dirichlet(α, …, α) for any number of models: draw number `index` of the stream of `seed`. For two it has the law
+    /// of `Beta`, though not its draws.
+    Dirichlet {
+        /// Shape: below 1 single models are likelier than mixtures.
+        alpha: Alpha,
+        /// Seed of the draws.
+        seed: u64,
+        /// Which draw.
+        #[serde(default)]
+        index: u64,
+    },
     /// λ_k ∝ 1/k^p in the order of the models.
     PSeries {
         /// Steepness, at least 0.
@@ -120,6 +131,7 @@ impl DirectionLaw {
                 pairs_only("Beta")?;
                 Ok(Direction::pair(beta(*alpha, *seed, *index)))
             }
+            Self::Dirichlet { alpha, seed, index } => Ok(dirichlet(*alpha, *seed, *index, models)),
             Self::PSeries { p } if p.is_finite() && *p >= 0.0 => Ok(Direction::p_series(models, *p)),
             Self::PSeries { .. } => Err(MergeError::Contradiction {
                 what: "p of a p-series must be a finite number of at least 0",
@@ -136,6 +148,17 @@ pub(super) fn beta(alpha: Alpha, seed: u64, index: u64) -> Lambda {
     let drawn = rand_distr::Beta::new(a, a).map_or(0.5, |law| law.sample(&mut stream));
     Lambda::new(drawn)
         .unwrap_or_else(|_| Lambda::new(0.5).unwrap_or_else(|_| unreachable!("0.5 is a proportion")))
+}
+
+/// λ ~ Dirichlet(α, …, α): Gamma(α) draws over their sum, from the stream that belongs to (seed, α, models).
+fn dirichlet(alpha: Alpha, seed: u64, index: u64, models: usize) -> Direction {
+    let a = alpha.get();
+    let mut stream = Stream::new(seed, &format!("dirichlet({a})/{models}"), index);
+    let Ok(law) = rand_distr::Gamma::new(a, 1.0) else { return Direction::uniform(models) };
+    let drawn: Vec<f64> = (0..models).map(|_| law.sample(&mut stream)).collect();
+    let sum: f64 = drawn.iter().sum();
+    // All draws of a tiny α may underflow to zero together.
+    if sum > 0.0 { Direction(drawn.iter().map(|x| x / sum).collect()) } else { Direction::uniform(models) }
 }
 
 #[cfg(test)]
@@ -165,6 +188,22 @@ mod tests {
             let want = 1.0 / (4.0 * (2.0 * a + 1.0));
             assert!((mean - 0.5).abs() < 4.0 * (want / n).sqrt(), "α {a}: mean {mean}");
             assert!((variance / want - 1.0).abs() < 4.0 * (2.0 / n).sqrt(), "α {a}: variance {variance}");
+        }
+    }
+
+    #[test]
+    fn dirichlet_follows_its_law() {
+        // Mean 1/N and variance (1/N)(1 − 1/N)/(Nα + 1), each within 4 standard errors of 4000 draws.
+        for (a, models) in [(0.5, 3), (2.0, 4)] {
+            let alpha = Alpha::new(a).unwrap();
+            let draws: Vec<f64> = (0..4000).map(|i| dirichlet(alpha, 5, i, models).weights()[1]).collect();
+            let n = draws.len() as f64;
+            let mean = draws.iter().sum::<f64>() / n;
+            let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+            let share = 1.0 / models as f64;
+            let want = share * (1.0 - share) / (models as f64 * a + 1.0);
+            assert!((mean - share).abs() < 4.0 * (want / n).sqrt(), "α {a}: mean {mean}");
+            assert!((variance / want - 1.0).abs() < 4.0 * (3.0 / n).sqrt(), "α {a}: variance {variance}");
         }
     }
 

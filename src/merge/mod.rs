@@ -15,13 +15,19 @@
 //! - `view`: the merged weights, computed as they are read
 //! - `arithmetic`: the number types that a merge is computed in
 //! - `sparsify`, `kernel`: the arithmetic on one aligned slice of every model
+//! - `agreement`: what two sets of tensors have in common, by their headers
+//! - `lineage`: whether a model is a fine-tune of a base
 //! - `error`: what can be wrong with a recipe
 
+mod agreement;
 mod arithmetic;
 mod direction;
 mod error;
 mod kernel;
+mod lineage;
 mod mergekit;
+#[cfg(test)]
+mod parity;
 mod plan;
 mod recipe;
 mod rounded;
@@ -31,8 +37,10 @@ mod survey;
 mod view;
 mod vocabulary;
 
+pub use agreement::Agreement;
 pub use direction::{Direction, DirectionLaw};
 pub use error::MergeError;
+pub use lineage::{Descent, Kinship, Lineage, lineage};
 pub use mergekit::Mergekit;
 pub use plan::{Inputs, Plan};
 pub use recipe::{Combine, Recipe};

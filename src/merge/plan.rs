@@ -5,7 +5,7 @@ use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Spars
 use super::survey::survey;
 use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
-use crate::checkpoint::{Companions, Folder, TensorInfo, TensorSource};
+use crate::checkpoint::{Checkpoint, Companions, Folder, TensorInfo, TensorSource};
 use crate::event::Observer;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
@@ -53,9 +53,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn folder(folder: &Arc<Folder>) -> Self {
+    pub(super) fn checkpoint(checkpoint: &Checkpoint) -> Self {
+        let (path, companions) = (checkpoint.path().to_owned(), checkpoint.companions().clone());
+        Self { path, companions, weights: Arc::new(checkpoint.clone()) }
+    }
+
+    pub(super) fn folder(folder: Arc<Folder>) -> Self {
         let (path, companions) = (folder.path().to_owned(), folder.companions().clone());
-        Self { path, companions, weights: folder.clone() }
+        Self { path, companions, weights: folder }
     }
 }
 
@@ -138,7 +143,9 @@ impl Plan {
     ) -> Result<Self, MergeError> {
         let rule = Rule::new(recipe, arithmetic)?;
         inputs.donor()?;
-        let mut opened: Vec<Opened> = inputs.all().map(Opened::folder).collect();
+        let first_model = usize::from(inputs.base.is_some());
+        let mut opened: Vec<Opened> =
+            inputs.base.into_iter().chain(inputs.models).map(Opened::folder).collect();
         vocabulary::align(&mut opened, &recipe.vocabulary.policy(recipe.base.is_some()), watch)?;
         let tensors = tensors(&opened)?;
         let mut companions = opened[0].companions.clone();
@@ -146,7 +153,6 @@ impl Plan {
             companions.config.tied_head = false;
             companions.config_json.insert("tie_word_embeddings".into(), false.into());
         }
-        let first_model = usize::from(inputs.base.is_some());
         let input =
             |source: usize, tensor: &TensorName| Input { source, tensor: stand_in(&opened[source], tensor) };
         let jobs = tensors
@@ -293,5 +299,44 @@ impl Rule {
     /// Whether a model with this weight need not be read. An election counts its vote.
     fn skips(&self, weight: f64) -> bool {
         weight == 0.0 && matches!(self.blend, Blend::Models { .. } | Blend::Deltas { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> Result<(), String> {
+        let full = format!("base = \"b\"\nmodels = [\"x\", \"y\"]\n{text}");
+        let recipe: Recipe = toml::from_str(&full).map_err(|e| e.to_string())?;
+        Rule::new(&recipe, Arithmetic::Exact).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let della = "{ method = \"della\", density = 0.5, epsilon = 0.6 }";
+        for (text, names) in [
+            ("combine = \"tie\"", "task_arithmetic"),
+            ("combine = \"average\"\nscale = 0.5", "magnitude"),
+            ("combine = \"average\"\nproportion = { law = \"lambda\", lambda = 1.5 }", "between 0 and 1"),
+            ("combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.0, seed = 1 }", "above 0"),
+            (
+                "combine = \"average\"\nproportion = { law = \"beta\", alpha = 0.5, seed = 1, beta = 2 }",
+                "beta",
+            ),
+            ("combine = \"average\"\nlambda = 0.5", "lambda"),
+            ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [0.5, 0.6] }", "sum to one"),
+            ("combine = \"average\"\nproportion = { law = \"fixed\", weights = [1.0] }", "each model"),
+            ("combine = \"task_arithmetic\"\nscale = -1.0", "above 0"),
+            ("combine = \"slerp\"", "proportion"),
+            ("combine = \"model_stock\"\nproportion = { law = \"uniform\" }", "proportion"),
+            (&format!("combine = \"slerp\"\nsparsify = [{della}]"), "density + epsilon"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"dare\", drop = 1.0 }]", "below 1"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"trim\", density = 0.0 }]", "above 0"),
+            ("combine = \"ties\"\nsparsify = [{ method = \"trim\", density = 0.2, drop = 1 }]", "drop"),
+        ] {
+            let message = rule(text).unwrap_err();
+            assert!(message.contains(names), "{text}: {message}");
+        }
     }
 }

@@ -335,6 +335,7 @@ struct Tally {
     rows: usize,
     skipped: usize,
     apart: Vec<String>,
+    ids: Vec<Value>,
 }
 
 impl Tally {
@@ -342,6 +343,7 @@ impl Tally {
         self.rows += 1;
         if ours != theirs {
             self.apart.push(format!("{}: ours {ours:?}, theirs {theirs:?}", row["id"]));
+            self.ids.push(row["id"].clone());
         }
     }
 
@@ -352,7 +354,8 @@ impl Tally {
             println!("  {line}");
         }
         let counts = json!({
-            "set": what, "rows": self.rows, "agree": agree, "left_out": self.skipped, "disagreements": self.apart
+            "set": what, "rows": self.rows, "agree": agree, "left_out": self.skipped, "disagree": self.ids,
+            "details": self.apart
         });
         // For `scripts/parity`. Libtest may have begun this line.
         println!("\nparity-json {counts}");

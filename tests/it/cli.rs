@@ -104,6 +104,7 @@ impl Project {
             .arg("--home")
             .arg(home())
             .current_dir(self.dir.path())
+            .env("HF_HUB_OFFLINE", "1") // a folder that is missing is not looked for elsewhere
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -8,10 +8,14 @@
 mod bench;
 mod cli;
 mod engine;
+mod formats;
+#[cfg(feature = "hub")]
+mod hub;
 mod layers;
 mod merge;
 mod mergekit;
 mod resume;
 mod sandbox;
+mod sources;
 mod tables;
 mod tiny_model;

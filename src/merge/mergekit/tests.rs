@@ -47,10 +47,7 @@ fn plan_with(yaml: &str, open: &dyn Fn(&str) -> Opened, watch: &dyn Observer) ->
 }
 
 fn refused(yaml: &str, parts: &[&str]) {
-    let said = match plan_with(yaml, &whole, &Silent) {
-        Ok(_) => panic!("accepted:\n{yaml}"),
-        Err(said) => said,
-    };
+    let Err(said) = plan_with(yaml, &whole, &Silent) else { panic!("accepted:\n{yaml}") };
     assert!(said.contains("merge.yml"), "no file in: {said}");
     for part in parts {
         assert!(said.contains(part), "no `{part}` in: {said}\nfor\n{yaml}");
@@ -63,17 +60,17 @@ const TWO: &str =
 #[test]
 fn an_unknown_key_is_an_error_at_every_level() {
     for (yaml, line) in [
-        (format!("merge_method: linear\n{TWO}normalise: true\n"), "4"),
-        ("merge_method: linear\nmodels:\n  - model: a\n    weight: 1\n".to_owned(), "4"),
-        ("merge_method: linear\nslices:\n  - sources: []\n    layers: 1\n".to_owned(), "4"),
+        (format!("merge_method: linear\n{TWO}normalise: true\n"), "line 5 "),
+        ("merge_method: linear\nmodels:\n  - model: a\n    weight: 1\n".to_owned(), "line 4 "),
+        ("merge_method: linear\nslices:\n  - sources: []\n    layers: 1\n".to_owned(), "line 4 "),
         (
             "merge_method: linear\nslices:\n  - sources:\n      - model: a\n        layer_range: [0, 1]\n        range: 2\n"
                 .to_owned(),
-            "6",
+            "line 6 ",
         ),
-        (format!("merge_method: linear\n{TWO}tokenizer:\n  sauce: union\n"), "5"),
-        (format!("merge_method: linear\n{TWO}tokenizer: {{tokens: {{x: {{forced: true}}}}}}\n"), "5"),
-        ("merge_method: linear\nmodules: {default: {model: a}}\n".to_owned(), "2"),
+        (format!("merge_method: linear\n{TWO}tokenizer:\n  sauce: union\n"), "line 6 "),
+        (format!("merge_method: linear\n{TWO}tokenizer: {{tokens: {{x: {{forced: true}}}}}}\n"), "line 5 "),
+        ("merge_method: linear\nmodules: {default: {model: a}}\n".to_owned(), "line 2 "),
     ] {
         refused(&yaml, &["unknown", line]);
     }

@@ -16,8 +16,6 @@ use crate::random::Draws;
 pub(super) enum Mask {
     /// All.
     All,
-    /// None.
-    Nothing,
     /// The largest magnitudes.
     Largest(Cut),
     /// Those among the largest of `low` that are not among the largest of `high`.
@@ -57,7 +55,7 @@ impl Keep {
     pub(super) fn apply<F: Real>(&self, draws: Option<&dyn Draws>, start: u64, delta: &mut [F]) {
         match (self.mask, draws) {
             (Mask::All, _) => {}
-            (Mask::Nothing, _) | (Mask::Random { .. } | Mask::Ranked { .. }, None) => delta.fill(F::ZERO),
+            (Mask::Random { .. } | Mask::Ranked { .. }, None) => delta.fill(F::ZERO),
             (Mask::Largest(cut), _) => {
                 for (i, x) in (start..).zip(&mut *delta) {
                     if !cut.keeps(key(x.to_f32()), i) {
@@ -94,11 +92,15 @@ impl Keep {
             Factor::One => {}
             Factor::Times(f) => {
                 let f = F::from_f64(f);
-                delta.iter_mut().for_each(|x| *x = *x * f);
+                for x in delta {
+                    *x = *x * f;
+                }
             }
             Factor::Over(f) => {
                 let f = F::from_f64(f);
-                delta.iter_mut().for_each(|x| *x = *x / f);
+                for x in delta {
+                    *x = *x / f;
+                }
             }
         }
     }

@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Merging: m3 against mergekit, on the same files, in one run.
+
+    benches/peers/merge.py [--size 135m|1.1b|7b] [--work DIR] [--methods linear,ties,…] [--repeat N] [--no-peer]
+
+Makes a base and two fine-tunes of a Llama shape with random weights (seeded, bf16), installs mergekit 0.1.5 into a virtual
+environment under --work, and merges with both from one mergekit YAML per method: wall time and peak memory of the whole
+command, the ratio, and how near m3 comes to the floor: the time in which this machine copies the same number of bytes
+(inputs once, output once, synced to disk). Every input is in the page cache before a run. Nothing is deleted from --work but
+outputs, so a second run is quick. Results that are to be kept go to docs/performance.md with machine and date.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+MERGEKIT = "mergekit==0.1.5"
+# hidden, intermediate, layers, heads, kv heads, vocabulary
+SHAPES = {
+    "135m": (576, 1536, 30, 9, 3, 49152),
+    "1.1b": (2048, 5632, 22, 32, 4, 32000),
+    "7b": (4096, 11008, 32, 32, 32, 32000),
+}
+MODELS = ["base", "first", "second"]
+
+
+def config(method: str, folder: pathlib.Path) -> dict:
+    """One method as mergekit's YAML has it (JSON is YAML)."""
+    path = {name: str(folder / name) for name in MODELS}
+    tuned = [path["first"], path["second"]]
+    weighted = lambda **more: [{"model": m, "parameters": {"weight": 0.5, **more}} for m in tuned]
+    by_method = {
+        "linear": {"models": weighted()},
+        "task_arithmetic": {"models": weighted(), "base_model": path["base"]},
+        "ties": {"models": weighted(density=0.5), "base_model": path["base"]},
+        "dare_ties": {"models": weighted(density=0.5), "base_model": path["base"]},
+        "slerp": {"models": [{"model": m} for m in tuned], "base_model": path["first"], "parameters": {"t": 0.5}},
+    }
+    return {"merge_method": method, "dtype": "float32", "out_dtype": "bfloat16", **by_method[method]}
+
+
+def make_inputs(folder: pathlib.Path, size: str) -> None:
+    """Base and fine-tunes with random weights; a fine-tune is the base plus noise of 3 % of its size."""
+    import numpy
+
+    hidden, inner, layers, heads, kv, vocabulary = SHAPES[size]
+    shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,),
+              "lm_head.weight": (vocabulary, hidden)}
+    for layer in range(layers):
+        at = f"model.layers.{layer}."
+        shapes |= {
+            at + "input_layernorm.weight": (hidden,), at + "post_attention_layernorm.weight": (hidden,),
+            at + "self_attn.q_proj.weight": (hidden, hidden), at + "self_attn.o_proj.weight": (hidden, hidden),
+            at + "self_attn.k_proj.weight": (hidden // heads * kv, hidden),
+            at + "self_attn.v_proj.weight": (hidden // heads * kv, hidden),
+            at + "mlp.gate_proj.weight": (inner, hidden), at + "mlp.up_proj.weight": (inner, hidden),
+            at + "mlp.down_proj.weight": (hidden, inner),
+        }
+    for number, name in enumerate(MODELS):
+        out = folder / name
+        if (out / "model.safetensors").exists():
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        header, end = {}, 0
+        for tensor, shape in shapes.items():
+            length = 2 * int(numpy.prod(shape))
+            header[tensor] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [end, end + length]}
+            end += length
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        with (out / "model.safetensors.part").open("wb") as file:
+            file.write(len(text).to_bytes(8, "little") + text)
+            for place, shape in enumerate(shapes.values()):
+                values = numpy.random.default_rng(place).standard_normal(shape, dtype=numpy.float32) * 0.02
+                if number:
+                    noise = numpy.random.default_rng([number, place]).standard_normal(shape, dtype=numpy.float32)
+                    values += noise * 0.0006
+                bits = values.view(numpy.uint32)
+                file.write((bits + 0x7FFF + ((bits >> 16) & 1) >> 16).astype(numpy.uint16).tobytes())
+        (out / "config.json").write_text(json.dumps({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": hidden,
+            "intermediate_size": inner, "num_hidden_layers": layers, "num_attention_heads": heads,
+            "num_key_value_heads": kv, "vocab_size": vocabulary, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+            "max_position_embeddings": 2048, "hidden_act": "silu", "tie_word_embeddings": False,
+            "torch_dtype": "bfloat16", "bos_token_id": 1, "eos_token_id": 2,
+        }))
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            source = ROOT / "models" / "tiny" / "base" / file
+            if source.exists():
+                shutil.copy(source, out / file)
+        (out / "model.safetensors.part").rename(out / "model.safetensors")
+
+
+def warm(folder: pathlib.Path) -> int:
+    """Reads the inputs, so that they are in the page cache; returns their bytes."""
+    total = 0
+    for name in MODELS:
+        with (folder / name / "model.safetensors").open("rb") as file:
+            while block := file.read(1 << 24):
+                total += len(block)
+    return total
+
+
+def floor(folder: pathlib.Path, inputs: list[str]) -> float:
+    """Seconds to read the inputs once and to write one of them, synced."""
+    begin = time.monotonic()
+    target = folder / "copy.tmp"
+    buffer = bytearray(1 << 22)
+    for name in inputs:
+        last = name == inputs[-1]
+        with (folder / name / "model.safetensors").open("rb", buffering=0) as source, target.open("wb", buffering=0) as sink:
+            while count := source.readinto(buffer):
+                if last:
+                    sink.write(memoryview(buffer)[:count])
+            os.fsync(sink.fileno())
+    taken = time.monotonic() - begin
+    target.unlink()
+    return taken
+
+
+def timed(command: list[str], environment: dict) -> tuple[float, float]:
+    """Wall seconds and peak resident gigabytes of a command."""
+    begin = time.monotonic()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        sys.exit(f"{' '.join(command)} failed:\n{errors.decode()[-2000:]}")
+    return time.monotonic() - begin, usage.ru_maxrss / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=list(SHAPES), default="135m")
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
+    parser.add_argument("--methods", default="linear,task_arithmetic,ties,dare_ties,slerp")
+    parser.add_argument("--repeat", type=int, default=1, help="runs of m3; the best counts")
+    parser.add_argument("--no-peer", action="store_true", help="m3 alone")
+    args = parser.parse_args()
+
+    work = args.work.resolve()
+    folder = work / args.size
+    venv = work / "venv"
+    python = venv / "bin" / "python"
+    if not (venv / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        wanted = ["numpy"] if args.no_peer else ["numpy", MERGEKIT]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        if not args.no_peer:
+            (venv / "ready").touch()
+    if pathlib.Path(sys.prefix) != venv:
+        os.execv(python, [str(python), __file__, *sys.argv[1:], "--work", str(work)])
+
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    m3 = target / "release" / "m3"
+    make_inputs(folder, args.size)
+    read = warm(folder)
+    print(f"{args.size}: {read / 1e9:.2f} GB of inputs, {os.cpu_count()} cores\n")
+    print("| method | m3 s | m3 peak GB | floor s | of the floor | mergekit s | mergekit peak GB | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    for method in args.methods.split(","):
+        file = folder / f"{method}.yml"
+        file.write_text(json.dumps(config(method, folder), indent=1))
+        out = folder / f"out-{method}"
+        runs = []
+        for _ in range(args.repeat):
+            shutil.rmtree(out, ignore_errors=True)
+            runs.append(timed([str(m3), "merge", str(file), "--out", str(out), "--quiet"], offline))
+        ours = min(runs)
+        shutil.rmtree(out, ignore_errors=True)
+        reads = MODELS[1:] if method in ("linear", "slerp") else MODELS
+        least = floor(folder, reads)
+        peer = None
+        if not args.no_peer:
+            peer = timed([str(venv / "bin" / "mergekit-yaml"), str(file), str(out), "--allow-crimes"], offline)
+            shutil.rmtree(out, ignore_errors=True)
+        told = f"{peer[0]:.1f} | {peer[1]:.2f} | {peer[0] / ours[0]:.1f}×" if peer else "– | – | –"
+        print(f"| {method} | {ours[0]:.2f} | {ours[1]:.2f} | {least:.2f} | {100 * least / ours[0]:.0f} % | {told} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
 //! Weights travel as f32; merges are computed in f64. **The rounding rule:** narrowing rounds
 //! to nearest, ties to even, once, at the very end; widening is exact.
 
-use half::slice::HalfFloatSliceExt;
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -128,8 +128,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    proptest! {
-        #[test]
+    #[test]
     fn bf16_rounds_as_the_half_crate_does() {
         // Every upper half with the lower halves where rounding turns.
         for upper in 0..=u16::MAX {
@@ -140,7 +139,8 @@ mod tests {
         }
     }
 
-    #[test]
+    proptest! {
+        #[test]
         fn every_half_survives_widening_and_narrowing(bits: u16) {
             for dtype in [DType::F16, DType::Bf16] {
                 let mut wide = [0.0f32];

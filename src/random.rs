@@ -75,8 +75,9 @@ impl Draws for Field {
         let half = |i: u64| (self.block(i / 2) >> (32 * (i % 2))) as u32;
         let lead = out.len().min((start % 2) as usize);
         let (first, rest) = out.split_at_mut(lead);
-        first.iter_mut().for_each(|x| *x = half(start));
-        let start = (start + lead as u64) / 2;
+        first.fill(half(start));
+        // The block that the rest begins with.
+        let start = (start + lead as u64) >> 1;
         let pairs = rest.len() / 2;
         for (number, pair) in rest.as_chunks_mut::<2>().0.iter_mut().enumerate() {
             let block = self.block(start + number as u64);

@@ -35,7 +35,7 @@ impl Model {
                 if files::is_file(Path::new(&location.place))
                     && !Gguf::is_one(Path::new(&location.place)) =>
             {
-                Self::recipe(Path::new(&location.place), watch)
+                Self::recipe(Path::new(&location.place), hub, watch)
             }
             _ => {
                 let options = OpenOptions { hub: hub.clone(), watch };
@@ -44,10 +44,10 @@ impl Model {
         }
     }
 
-    /// The merge of a recipe file, mergekit's where it ends in `.yml` or `.yaml`.
-    pub fn recipe(path: &Path, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+    /// The merge of a recipe file, mergekit's where it ends in `.yml` or `.yaml`; the seed of that is 0.
+    pub fn recipe(path: &Path, hub: &HubOptions, watch: &dyn Observer) -> Result<Self, ExperimentError> {
         if Mergekit::is_named(path) {
-            return Self::mergekit(&Mergekit::read(path)?, 0, watch);
+            return Self::mergekit(&Mergekit::read(path)?, 0, hub, watch);
         }
         let recipe = Recipe::read(path)?;
         let inputs = Inputs::open(&recipe)?;
@@ -81,8 +81,13 @@ impl Model {
     }
 
     /// The merge of a mergekit configuration; `seed` is that of its random methods.
-    pub fn mergekit(recipe: &Mergekit, seed: u64, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        let plan = recipe.plan(seed, watch)?;
+    pub fn mergekit(
+        recipe: &Mergekit,
+        seed: u64,
+        hub: &HubOptions,
+        watch: &dyn Observer,
+    ) -> Result<Self, ExperimentError> {
+        let plan = recipe.plan(seed, hub, watch)?;
         let companions = plan.companions().clone();
         let about = json!({ "mergekit": recipe.text(), "seed": seed });
         Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })

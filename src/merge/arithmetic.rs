@@ -21,6 +21,8 @@ pub(super) trait Real:
 {
     /// What sums are accumulated in: f32 for the 16-bit types (as torch sums them), else the type itself.
     type Sum: Real;
+    /// What the probabilities of random masks are: the type itself, but f32 for binary16 (as torch draws them).
+    type Chance: Real;
 
     /// Zero.
     const ZERO: Self;
@@ -53,6 +55,7 @@ macro_rules! native {
     ($type:ty, $fused:expr) => {
         impl Real for $type {
             type Sum = $type;
+            type Chance = $type;
             const ZERO: Self = 0.0;
             fn from_f64(x: f64) -> Self {
                 x as $type
@@ -86,7 +89,7 @@ native!(f32, fused_f32);
 native!(f64, |a: f64, b: f64, c: f64| a * b + c);
 
 macro_rules! rounded {
-    ($(#[$doc:meta])* $name:ident, $half:ty) => {
+    ($(#[$doc:meta])* $name:ident, $half:ty, $chance:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, PartialOrd)]
         pub(super) struct $name(f32);
@@ -104,6 +107,7 @@ macro_rules! rounded {
 
         impl Real for $name {
             type Sum = f32;
+            type Chance = $chance;
             const ZERO: Self = Self(0.0);
             fn from_f64(x: f64) -> Self {
                 Self(<$half>::from_f64(x).to_f32())
@@ -143,11 +147,11 @@ macro_rules! rounded {
 
 rounded!(
     /// bf16, held in f32.
-    Brain, bf16
+    Brain, bf16, Brain
 );
 rounded!(
     /// IEEE binary16, held in f32.
-    Half, f16
+    Half, f16, f32
 );
 
 /// Which number type a merge is computed in.

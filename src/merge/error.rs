@@ -87,6 +87,18 @@ pub enum MergeError {
         /// What is wrong with it, and what is accepted.
         reason: String,
     },
+    /// A model that a mergekit configuration names.
+    #[error("`{}`{}: the model `{model}` cannot be opened", path.display(), Line(*line))]
+    MergekitModel {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// The model as it is named.
+        model: String,
+        /// Why.
+        source: Box<CheckpointError>,
+    },
     /// Models with different tokens or rows, and no word on what to do.
     #[error(
         "the vocabulary of `{}` differs from that of `{}`: {difference}. Say what is meant: `vocabulary = \"base\"`, \

@@ -5,7 +5,7 @@ use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Spars
 use super::survey::survey;
 use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
-use crate::checkpoint::{Companions, Folder, TensorInfo, TensorSource};
+use crate::checkpoint::{Checkpoint, Companions, Folder, TensorInfo, TensorSource};
 use crate::event::Observer;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
@@ -53,9 +53,14 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn folder(folder: &Arc<Folder>) -> Self {
+    pub(super) fn checkpoint(checkpoint: &Checkpoint) -> Self {
+        let (path, companions) = (checkpoint.path().to_owned(), checkpoint.companions().clone());
+        Self { path, companions, weights: Arc::new(checkpoint.clone()) }
+    }
+
+    pub(super) fn folder(folder: Arc<Folder>) -> Self {
         let (path, companions) = (folder.path().to_owned(), folder.companions().clone());
-        Self { path, companions, weights: folder.clone() }
+        Self { path, companions, weights: folder }
     }
 }
 
@@ -138,7 +143,9 @@ impl Plan {
     ) -> Result<Self, MergeError> {
         let rule = Rule::new(recipe, arithmetic)?;
         inputs.donor()?;
-        let mut opened: Vec<Opened> = inputs.all().map(Opened::folder).collect();
+        let first_model = usize::from(inputs.base.is_some());
+        let mut opened: Vec<Opened> =
+            inputs.base.into_iter().chain(inputs.models).map(Opened::folder).collect();
         vocabulary::align(&mut opened, &recipe.vocabulary.policy(recipe.base.is_some()), watch)?;
         let tensors = tensors(&opened)?;
         let mut companions = opened[0].companions.clone();
@@ -146,7 +153,6 @@ impl Plan {
             companions.config.tied_head = false;
             companions.config_json.insert("tie_word_embeddings".into(), false.into());
         }
-        let first_model = usize::from(inputs.base.is_some());
         let input =
             |source: usize, tensor: &TensorName| Input { source, tensor: stand_in(&opened[source], tensor) };
         let jobs = tensors

@@ -57,6 +57,7 @@ pub struct Recipe {
     pub vocabulary: Vocabulary,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_equal(vocabulary: &Vocabulary) -> bool {
     *vocabulary == Vocabulary::Equal
 }

@@ -15,7 +15,7 @@ pub(super) struct Rounded {
 
 impl Rounded {
     /// `source` itself where all its elements have that type already.
-    pub(super) fn new(source: Arc<dyn TensorSource>, dtype: DType) -> Arc<dyn TensorSource> {
+    pub(super) fn load(source: Arc<dyn TensorSource>, dtype: DType) -> Arc<dyn TensorSource> {
         if source.manifest().iter().all(|(_, info)| info.dtype == dtype) {
             return source;
         }

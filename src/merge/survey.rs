@@ -419,7 +419,7 @@ fn quotient<F: Real>(a: f64, b: f64) -> f64 {
 
 /// What a probability is in the type that masks are drawn in.
 fn probability<F: Real>(p: f64) -> f64 {
-    F::from_f64(p).to_f64()
+    F::Chance::from_f64(p).to_f64()
 }
 
 /// ⌊share·n⌋.

@@ -15,7 +15,6 @@ pub(super) struct Rule {
     pub(super) scale: f64,
 }
 
-#[inline(always)]
 pub(super) fn blend<F: Real>(
     facts: &Facts,
     rule: Rule,
@@ -45,7 +44,6 @@ pub(super) fn blend<F: Real>(
 }
 
 /// The elected sign of each element, as a factor 1 or −1: a delta agrees where delta · sign is above zero.
-#[inline(always)]
 fn elect<F: Real>(zero_is_plus: bool, room: &mut Room<F>, n: usize) {
     let (plus, minus) = (F::from_f64(1.0), F::from_f64(-1.0));
     let votes = &mut room.sums[..n];
@@ -64,7 +62,6 @@ fn elect<F: Real>(zero_is_plus: bool, room: &mut Room<F>, n: usize) {
 }
 
 /// mergekit: Σ w_k·δ_k over those whose weighted delta has the sign, over the sum of their weights; that sum 0 counts as 1.
-#[inline(always)]
 fn by_weight<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
     let (sums, masses) = (&mut room.sums[..n], &mut room.masses[..n]);
     sums.fill(F::Sum::ZERO);
@@ -86,7 +83,6 @@ fn by_weight<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: us
 }
 
 /// The paper: the weighted mean of the survivors, where a single survivor keeps its value (Figure 6, Appendix H).
-#[inline(always)]
 fn by_survivors<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
     let sums = &mut room.sums[..n];
     sums.fill(F::Sum::ZERO);

@@ -3,7 +3,6 @@
 //! - `sums`: Σ w_k·θ_k, θ_pre + s·Σ w_k·δ_k, and the swap of what is near
 //! - `consensus`: the same over the deltas with the elected sign
 //! - `arcs`: spherical interpolation, whole tensors, rows and columns
-//! - `wide`: all of it, compiled for the vectors that the processor has
 //! - `stock`: Model Stock's ratio between base and mean
 //!
 //! Everything here is pure and elementwise (or by whole rows): `out[i]` depends on `base[i]`, `models[*][i]`, the facts of
@@ -13,9 +12,6 @@ pub(super) mod arcs;
 mod consensus;
 pub(super) mod stock;
 mod sums;
-mod wide;
-
-pub(super) use wide::{blend, delta};
 
 use super::arithmetic::Real;
 use super::rule::Divisor;
@@ -69,8 +65,7 @@ pub(super) struct Facts {
 }
 
 /// Blends elements `start ..` of a tensor. All slices have the same length; `base` is empty where there is none.
-#[inline(always)]
-fn blend_blocks<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
+pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
     let width = BLOCK.div_ceil(facts.granularity) * facts.granularity;
     let mut room = Room::<F>::new(facts.terms.len(), width.min(out.len()));
     for (number, out) in out.chunks_mut(width).enumerate() {
@@ -94,8 +89,7 @@ fn blend_blocks<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f3
 }
 
 /// The delta of one model after the first `steps` of its steps.
-#[inline(always)]
-fn delta_of<F: Real>(
+pub(super) fn delta<F: Real>(
     keeps: &[Keep],
     draws: &[Option<Arc<dyn Draws>>],
     start: u64,
@@ -130,9 +124,8 @@ impl Slice<'_> {
     }
 
     /// The delta of term k after its steps.
-    #[inline(always)]
     fn delta<F: Real>(&self, k: usize, term: &Term, out: &mut [F]) {
-        delta_of(&term.keeps, &term.draws, self.place, self.base, self.model(k), out);
+        delta(&term.keeps, &term.draws, self.place, self.base, self.model(k), out);
     }
 }
 

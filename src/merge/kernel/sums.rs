@@ -4,7 +4,6 @@ use super::{Facts, Room, Slice};
 use crate::merge::arithmetic::Real;
 
 /// Model Soups (Wortsman et al. 2022): out = Σ w_k·θ_k / divisor.
-#[inline(always)]
 pub(super) fn models<F: Real>(
     facts: &Facts,
     divisor: f64,
@@ -35,7 +34,6 @@ pub(super) fn models<F: Real>(
 
 /// Task arithmetic (Ilharco et al. 2023): out = θ_pre + scale·(Σ w_k·δ_k / divisor). M³ has the direction λ for w and the
 /// magnitude s for the scale (paper, equation 2); a plain sum has w = 1.
-#[inline(always)]
 pub(super) fn deltas<F: Real>(
     facts: &Facts,
     divisor: f64,

@@ -158,7 +158,12 @@ impl<'de> Deserialize<'de> for Parameters {
 impl Config {
     /// Parses YAML; `path` is for messages.
     pub(super) fn parse(text: &str, path: &Path) -> Result<Self, MergeError> {
-        serde_saphyr::from_str(text)
-            .map_err(|e| MergeError::BadRecipe { path: path.to_owned(), reason: e.to_string() })
+        serde_saphyr::from_str(text).map_err(|e| {
+            // The lines behind the first are a picture of the place.
+            let said = e.to_string();
+            let first = said.lines().next().unwrap_or_default();
+            let reason = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+            MergeError::BadRecipe { path: path.to_owned(), reason }
+        })
     }
 }

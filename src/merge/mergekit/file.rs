@@ -4,7 +4,7 @@ use super::config::{Config, Parameters};
 use super::layout::{self, Layout, Wrong};
 use super::lower::Lowering;
 use super::methods::{Method, Parameter, Place};
-use crate::checkpoint::{Companions, Folder};
+use crate::checkpoint::{Checkpoint, CheckpointError, Companions, HubOptions, ModelRef, OpenOptions};
 use crate::dtype::DType;
 use crate::event::{Event, Observer};
 use crate::files;
@@ -15,7 +15,6 @@ use crate::merge::vocabulary;
 use serde_saphyr::Spanned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// A mergekit configuration that was read from a file.
 #[derive(Clone, Debug)]
@@ -102,25 +101,36 @@ impl Mergekit {
     }
 
     /// Opens the models and checks them against each other, from their headers. Methods that draw random numbers draw them
-    /// from `seed`. A model is looked for beside the file first, then from the working folder.
-    pub fn plan(&self, seed: u64, watch: &dyn Observer) -> Result<Plan, MergeError> {
+    /// from `seed`. A model is looked for beside the file first, then from the working folder, then on the hub.
+    pub fn plan(&self, seed: u64, hub: &HubOptions, watch: &dyn Observer) -> Result<Plan, MergeError> {
         let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
         let mut opened = Vec::new();
         for name in &names {
-            opened.push(self.open(name)?);
+            opened.push(self.open(name, hub, watch)?);
         }
         self.plan_of(&names, opened, seed, watch)
     }
 
-    fn open(&self, name: &Spanned<String>) -> Result<Opened, MergeError> {
-        let beside = self.path.parent().unwrap_or(Path::new("")).join(&name.value);
-        let here = PathBuf::from(&name.value);
-        let path = if files::is_folder(&beside) || !files::is_folder(&here) { beside } else { here };
-        if !files::is_folder(&path) {
-            let reason = format!("`{}` is no folder with a model", name.value);
-            return Err(self.at((name.defined.line(), "model".into(), reason)));
+    fn open(
+        &self,
+        name: &Spanned<String>,
+        hub: &HubOptions,
+        watch: &dyn Observer,
+    ) -> Result<Opened, MergeError> {
+        let beside = self.path.parent().unwrap_or(Path::new(""));
+        let reference = ModelRef::parse_in(&name.value, beside).map_err(|e| self.unknown(name, e))?;
+        let options = OpenOptions { hub: hub.clone(), watch };
+        let opened = Checkpoint::open(&reference, &options).map_err(|e| self.unknown(name, e))?;
+        Ok(Opened::checkpoint(&opened))
+    }
+
+    fn unknown(&self, name: &Spanned<String>, source: CheckpointError) -> MergeError {
+        MergeError::MergekitModel {
+            path: self.path.clone(),
+            line: name.defined.line(),
+            model: name.value.clone(),
+            source: Box::new(source),
         }
-        Ok(Opened::folder(&Arc::new(Folder::open(&path)?)))
     }
 
     pub(super) fn at(&self, wrong: Wrong) -> MergeError {
@@ -145,10 +155,10 @@ impl Mergekit {
         }
         if let Some(dtype) = self.dtype {
             for input in &mut opened {
-                input.weights = Rounded::new(input.weights.clone(), dtype);
+                input.weights = Rounded::load(input.weights.clone(), dtype);
             }
         }
-        let companions = self.companions(&layout, &opened);
+        let companions = Self::companions(&layout, &opened);
         let mut jobs = BTreeMap::new();
         let lowering = Lowering { of: self, layout: &layout, opened: &opened, seed };
         let mut idle = Vec::new();
@@ -187,7 +197,7 @@ impl Mergekit {
     }
 
     /// Config and tokenizer of the result: those of the base, or without one of the first model.
-    fn companions(&self, layout: &Layout, opened: &[Opened]) -> Companions {
+    fn companions(layout: &Layout, opened: &[Opened]) -> Companions {
         let mut companions = opened[0].companions.clone();
         let layers = layout.layers();
         if layers != companions.config.layers {

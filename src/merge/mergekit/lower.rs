@@ -42,7 +42,7 @@ impl Scope<'_> {
             Some(&of.config.parameters),
         ];
         let (tensor, t) = (self.output.name.as_str(), self.output.t());
-        let set = scopes.into_iter().flatten().filter_map(|p| p.get(name)?.value.at(tensor, t)).next();
+        let set = scopes.into_iter().flatten().find_map(|p| p.get(name)?.value.at(tensor, t));
         if set.is_some() {
             return Ok(set);
         }

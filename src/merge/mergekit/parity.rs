@@ -226,7 +226,7 @@ fn complaint(config: &Value, distance: &Distance) -> Option<String> {
     let cuts = matches!(method, "ties" | "breadcrumbs" | "breadcrumbs_ties");
     let close = if sums { distance.at_scale <= SUMMED } else { distance.max_ulp <= 1 };
     let few = distance.differing as f64 <= AT_THE_CUT * distance.elements as f64;
-    (!close && !(cuts && few)).then(|| distance.at.clone())
+    if close || (cuts && few) { None } else { Some(distance.at.clone()) }
 }
 
 #[test]

@@ -47,10 +47,7 @@ fn plan_with(yaml: &str, open: &dyn Fn(&str) -> Opened, watch: &dyn Observer) ->
 }
 
 fn refused(yaml: &str, parts: &[&str]) {
-    let said = match plan_with(yaml, &whole, &Silent) {
-        Ok(_) => panic!("accepted:\n{yaml}"),
-        Err(said) => said,
-    };
+    let Err(said) = plan_with(yaml, &whole, &Silent) else { panic!("accepted:\n{yaml}") };
     assert!(said.contains("merge.yml"), "no file in: {said}");
     for part in parts {
         assert!(said.contains(part), "no `{part}` in: {said}\nfor\n{yaml}");

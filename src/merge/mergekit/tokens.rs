@@ -36,7 +36,7 @@ pub(super) fn policy(config: &Config, names: &[Spanned<String>]) -> Result<Polic
             if tokenizer.pad_to_multiple_of == Some(0) {
                 return Err((line, "pad_to_multiple_of".into(), "must be at least 1".into()));
             }
-            let mut tokens = Vec::new();
+            let mut rules = Vec::new();
             for (text, token) in &tokenizer.tokens {
                 let from = match &token.source {
                     None => From::Default,
@@ -54,13 +54,13 @@ pub(super) fn policy(config: &Config, names: &[Spanned<String>]) -> Result<Polic
                         }
                     }
                 };
-                tokens.push(Token { text: text.clone(), from, force: token.force });
+                rules.push(Token { text: text.clone(), from, force: token.force });
             }
             Ok(Policy::Tokens(Tokens {
                 vocabulary,
                 base,
                 keep_padding: false,
-                tokens,
+                rules,
                 pad_to: tokenizer.pad_to_multiple_of,
             }))
         }

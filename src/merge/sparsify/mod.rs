@@ -52,7 +52,6 @@ pub(super) struct Keep {
 impl Keep {
     /// Sets what is dropped to zero and scales the rest. `delta` holds elements `start ..` of the tensor, whole rows where
     /// the mask is by rank; `draws` is there for a random mask.
-    #[inline(always)]
     pub(super) fn apply<F: Real>(&self, draws: Option<&dyn Draws>, start: u64, delta: &mut [F]) {
         match (self.mask, draws) {
             (Mask::All, _) => {}
@@ -98,11 +97,15 @@ impl Keep {
             Factor::One => {}
             Factor::Times(f) => {
                 let f = F::from_f64(f);
-                delta.iter_mut().for_each(|x| *x = *x * f);
+                for x in delta {
+                    *x = *x * f;
+                }
             }
             Factor::Over(f) => {
                 let f = F::from_f64(f);
-                delta.iter_mut().for_each(|x| *x = *x / f);
+                for x in delta {
+                    *x = *x / f;
+                }
             }
         }
     }

@@ -12,10 +12,16 @@ pub(super) fn drop<F: Real>(density: f64, epsilon: f64, draws: &dyn Draws, start
     order.sort_by_key(|i| key(row[*i as usize].to_f32()));
     let mut drawn = vec![0u32; row.len()];
     draws.fill(start, &mut drawn);
-    let last = (row.len() - 1) as f64;
+    // Each step is rounded to the type of the probabilities.
+    let chance = |x: f64| F::Chance::from_f64(x);
+    let (last, least) = (chance((row.len() - 1) as f64), chance(density - epsilon));
     for (rank, i) in order.into_iter().enumerate() {
-        let p = if last == 0.0 { density } else { density - epsilon + 2.0 * epsilon * (rank as f64 / last) };
-        if u64::from(drawn[i as usize]) >= below(p) {
+        let p = if row.len() == 1 {
+            chance(density)
+        } else {
+            least + (chance(rank as f64) / last).times(2.0 * epsilon)
+        };
+        if u64::from(drawn[i as usize]) >= below(p.to_f64()) {
             row[i as usize] = F::ZERO;
         }
     }

@@ -17,6 +17,7 @@ use crate::event::{Event, Observer};
 use crate::ids::TensorName;
 use remapped::{Remapped, Row};
 use serde::{Deserialize, Serialize};
+use std::fmt::Write;
 use std::sync::Arc;
 use tokenizer::Tokenizer;
 
@@ -59,7 +60,7 @@ pub(super) struct Tokens {
     /// Whether rows behind the last token stay.
     pub(super) keep_padding: bool,
     /// Tokens with a rule of their own.
-    pub(super) tokens: Vec<Token>,
+    pub(super) rules: Vec<Token>,
     /// Rows are added until their number is a multiple of this; each is the mean of the model's rows.
     pub(super) pad_to: Option<usize>,
 }
@@ -121,7 +122,7 @@ pub(super) fn align(inputs: &mut [Opened], policy: &Policy, watch: &dyn Observer
     let same_rows = rows.iter().all(|r| *r == rows[0]);
     let other_file = inputs.iter().find(|o| o.companions.tokenizer != donor.companions.tokenizer);
     let plain = match policy {
-        Policy::Tokens(t) => t.tokens.is_empty() && t.pad_to.is_none(),
+        Policy::Tokens(t) => t.rules.is_empty() && t.pad_to.is_none(),
         _ => true,
     };
     if same_rows && other_file.is_none() && plain {
@@ -242,12 +243,11 @@ fn by_token(
     tokens: &Tokens,
 ) -> Result<Vec<Table>, MergeError> {
     let union;
-    let ids = match tokens.vocabulary {
-        Some(model) => &tokenizers[model].ids,
-        None => {
-            union = tokenizer::union_ids(tokenizers);
-            &union
-        }
+    let ids = if let Some(model) = tokens.vocabulary {
+        &tokenizers[model].ids
+    } else {
+        union = tokenizer::union_ids(tokenizers);
+        &union
     };
     let last = ids.values().max().map_or(0, |id| *id as usize + 1);
     let padding = tokens.vocabulary.unwrap_or(0);
@@ -265,7 +265,7 @@ fn by_token(
             mean_of: wide,
         })
         .collect();
-    for special in &tokens.tokens {
+    for special in &tokens.rules {
         if !ids.contains_key(&special.text) {
             return Err(MergeError::Token {
                 token: special.text.clone(),
@@ -274,7 +274,7 @@ fn by_token(
         }
     }
     for (text, id) in ids {
-        let special = tokens.tokens.iter().find(|t| t.text == *text);
+        let special = tokens.rules.iter().find(|t| t.text == *text);
         let have: Vec<Row> = (0..inputs.len()).filter_map(|k| row(k, text)).collect();
         let known = |found: Option<Row>| {
             found.ok_or(MergeError::Token {
@@ -312,10 +312,10 @@ fn plan_text(inputs: &[Opened], tables: &[Table], rows: &[usize]) -> String {
         let count = |test: &dyn Fn(&Row) -> bool| table.rows.iter().filter(|r| test(r)).count();
         let own = count(&|r| matches!(r, Row::Of(model, _) if *model as usize == k));
         let left = rows[k].saturating_sub(own);
-        text.push_str(&format!("; `{}`: {own} of its {} rows", input.path.display(), rows[k]));
+        let _ = write!(text, "; `{}`: {own} of its {} rows", input.path.display(), rows[k]);
         let mut also = |n: usize, what: &str| {
             if n > 0 {
-                text.push_str(&format!(", {n} {what}"));
+                let _ = write!(text, ", {n} {what}");
             }
         };
         also(left, "of its own unused");
@@ -344,32 +344,29 @@ fn set_companions(
     rows: usize,
     watch: &dyn Observer,
 ) -> Result<(), MergeError> {
-    let (bytes, files) = match source {
-        Some(k) => {
-            let from = &inputs[k].companions;
-            let files = from.others.iter().filter(|(name, _)| TOKEN_FILES.contains(&name.as_str()));
-            (from.tokenizer.clone(), files.cloned().collect::<Vec<_>>())
+    let (bytes, files) = if let Some(k) = source {
+        let from = &inputs[k].companions;
+        let files = from.others.iter().filter(|(name, _)| TOKEN_FILES.contains(&name.as_str()));
+        (from.tokenizer.clone(), files.cloned().collect::<Vec<_>>())
+    } else {
+        // The older formats cannot hold the union; what configures a tokenizer stays.
+        let stays = ["tokenizer_config.json", "special_tokens_map.json"];
+        let (files, dropped): (Vec<_>, Vec<_>) = inputs[0]
+            .companions
+            .others
+            .iter()
+            .filter(|(name, _)| TOKEN_FILES.contains(&name.as_str()))
+            .cloned()
+            .partition(|(name, _)| stays.contains(&name.as_str()));
+        if !dropped.is_empty() {
+            let names: Vec<&str> = dropped.iter().map(|(name, _)| name.as_str()).collect();
+            let text = format!(
+                "the union of the vocabularies is written as tokenizer.json; {} would contradict it and are left out",
+                names.join(", ")
+            );
+            watch.observe(&Event::Warning { text: &text });
         }
-        None => {
-            // The older formats cannot hold the union; what configures a tokenizer stays.
-            let stays = ["tokenizer_config.json", "special_tokens_map.json"];
-            let (files, dropped): (Vec<_>, Vec<_>) = inputs[0]
-                .companions
-                .others
-                .iter()
-                .filter(|(name, _)| TOKEN_FILES.contains(&name.as_str()))
-                .cloned()
-                .partition(|(name, _)| stays.contains(&name.as_str()));
-            if !dropped.is_empty() {
-                let names: Vec<&str> = dropped.iter().map(|(name, _)| name.as_str()).collect();
-                let text = format!(
-                    "the union of the vocabularies is written as tokenizer.json; {} would contradict it and are left out",
-                    names.join(", ")
-                );
-                watch.observe(&Event::Warning { text: &text });
-            }
-            (tokenizer::union_json(inputs, tokenizers)?, files)
-        }
+        (tokenizer::union_json(inputs, tokenizers)?, files)
     };
     let companions = &mut inputs[0].companions;
     companions.tokenizer = bytes;

@@ -86,7 +86,7 @@ fn rows(input: &Opened) -> Vec<f32> {
     values.iter().step_by(2).copied().collect()
 }
 
-fn said(error: MergeError) -> String {
+fn said(error: &MergeError) -> String {
     error.to_string()
 }
 
@@ -117,7 +117,7 @@ fn equal_vocabularies_are_left_alone() {
 
 #[test]
 fn a_difference_without_a_policy_names_the_choices() {
-    let said = said(align(&mut pair(), &Policy::Equal, &Silent).unwrap_err());
+    let said = said(&align(&mut pair(), &Policy::Equal, &Silent).unwrap_err());
     for part in ["`fine`", "`base`", "[PAD]", "4 rows against 3", "keep-padding", "tokenizer_source"] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -145,7 +145,7 @@ fn keep_padding_takes_the_rows_that_all_have_and_never_a_token_away() {
     let mut inputs = vec![model("x", &["a", "b"], 3, 0.0), model("y", &["a", "b"], 5, 10.0)];
     align(&mut inputs, &Policy::KeepPadding, &Silent).unwrap();
     assert_eq!((rows(&inputs[0]), rows(&inputs[1])), (vec![0.0, 1.0, 2.0], vec![10.0, 11.0, 12.0]));
-    let said = said(align(&mut pair(), &Policy::KeepPadding, &Silent).unwrap_err());
+    let said = said(&align(&mut pair(), &Policy::KeepPadding, &Silent).unwrap_err());
     assert!(said.contains("no padding") && said.contains("[PAD]"), "{said}");
 }
 
@@ -205,7 +205,7 @@ fn the_base_keeps_its_padding_and_mergekit_drops_it() {
 fn tokens_have_rules_of_their_own() {
     let rule = |from, force| Token { text: "[X]".into(), from, force };
     let policy = |token| {
-        Policy::Tokens(Tokens { base: true, tokens: vec![token], pad_to: Some(4), ..Tokens::default() })
+        Policy::Tokens(Tokens { base: true, rules: vec![token], pad_to: Some(4), ..Tokens::default() })
     };
     let mut inputs = three();
     align(&mut inputs, &policy(rule(From::Token(2, "ca".into()), true)), &Silent).unwrap();
@@ -216,6 +216,6 @@ fn tokens_have_rules_of_their_own() {
     let mut inputs = three();
     align(&mut inputs, &policy(rule(From::Zero, false)), &Silent).unwrap();
     assert_eq!((rows(&inputs[0])[4], rows(&inputs[1])[4]), (0.0, 103.0));
-    let said = said(align(&mut three(), &policy(rule(From::Model(0), false)), &Silent).unwrap_err());
+    let said = said(&align(&mut three(), &policy(rule(From::Model(0), false)), &Silent).unwrap_err());
     assert!(said.contains("[X]") && said.contains("does not have it"), "{said}");
 }

@@ -11,6 +11,7 @@ mod engine;
 mod formats;
 #[cfg(feature = "hub")]
 mod hub;
+mod inspect;
 mod layers;
 mod merge;
 mod mergekit;

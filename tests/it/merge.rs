@@ -148,3 +148,27 @@ fn an_index_and_its_shards_must_agree() {
     std::fs::write(&index, text.replace("model-00001", "../model-00001")).unwrap();
     assert!(eval().contains("leaves the folder"));
 }
+
+#[test]
+fn threads_do_not_change_a_byte() {
+    // Random masks, a cut over the whole model, and an election: everything that is surveyed first.
+    let project = Project::new();
+    let text = "sparsify = [{ method = \"dare\", drop = 0.3, seed = 4, rescale = \"l1\" }, \
+                { method = \"trim\", density = 0.6, scope = \"model\" }]\ncombine = \"ties\"\nscale = 1.2\n\
+                proportion = { law = \"lambda\", lambda = 0.4 }";
+    let written = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let merged = view(&recipe(&project, text));
+            let names: Vec<_> = merged.manifest().iter().map(|(name, _)| name.clone()).collect();
+            names.iter().map(|name| merged.read_all(name).unwrap()).collect::<Vec<_>>()
+        })
+    };
+    let one = written(1);
+    assert_eq!(one, written(3));
+    let base = Folder::open(&project.model("base")).unwrap();
+    let changed = base.manifest().iter().zip(&one).map(|((name, _), merged)| {
+        base.read_all(name).unwrap().iter().zip(merged).filter(|(a, b)| a != b).count()
+    });
+    assert!(changed.sum::<usize>() > 100_000, "the merge is hardly another model than the base");
+}

@@ -131,17 +131,7 @@ pub struct Plan {
 impl Plan {
     /// Checks the recipe and its inputs. Reads nothing but what is already open.
     pub fn new(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, MergeError> {
-        Self::in_arithmetic(recipe, inputs, Arithmetic::Exact, watch)
-    }
-
-    /// The same, computed in another number type.
-    pub(super) fn in_arithmetic(
-        recipe: &Recipe,
-        inputs: Inputs,
-        arithmetic: Arithmetic,
-        watch: &dyn Observer,
-    ) -> Result<Self, MergeError> {
-        let rule = Rule::new(recipe, arithmetic)?;
+        let rule = Rule::new(recipe)?;
         inputs.donor()?;
         let first_model = usize::from(inputs.base.is_some());
         let mut opened: Vec<Opened> =
@@ -167,7 +157,7 @@ impl Plan {
                     base: rule.base.then(|| input(0, &name)),
                     parts: parts.collect(),
                     blend: rule.blend,
-                    arithmetic,
+                    arithmetic: Arithmetic::Exact,
                     through: None,
                 };
                 (name, job)
@@ -229,7 +219,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn new(recipe: &Recipe, arithmetic: Arithmetic) -> Result<Self, MergeError> {
+    fn new(recipe: &Recipe) -> Result<Self, MergeError> {
         let fail = |what| Err(MergeError::Contradiction { what });
         let mut weights = recipe.weights()?;
         let models = weights.len();
@@ -276,12 +266,11 @@ impl Rule {
             Combine::TaskArithmetic | Combine::Ties if !base => {
                 return fail("this way to combine needs the pre-trained model: name it in `base`");
             }
-            // Where nothing is rounded in between, s·λ_k is one number, and equal coefficients are equal merges.
-            Combine::TaskArithmetic if arithmetic == Arithmetic::Exact => {
+            // Nothing is rounded in between, so s·λ_k is one number, and equal coefficients are equal merges.
+            Combine::TaskArithmetic => {
                 weights = recipe.coefficients()?;
                 Blend::Deltas { divisor: Divisor::One, scale: 1.0 }
             }
-            Combine::TaskArithmetic => Blend::Deltas { divisor: Divisor::One, scale },
             Combine::Ties => Blend::Consensus { elect: Elect::Plain, divisor: Divisor::Weights, scale },
             Combine::Slerp => Blend::Slerp { t: weights[1] },
             Combine::Nuslerp => Blend::NuSlerp { t: weights[1], along: Along::Whole },
@@ -309,7 +298,7 @@ mod tests {
     fn rule(text: &str) -> Result<(), String> {
         let full = format!("base = \"b\"\nmodels = [\"x\", \"y\"]\n{text}");
         let recipe: Recipe = toml::from_str(&full).map_err(|e| e.to_string())?;
-        Rule::new(&recipe, Arithmetic::Exact).map(|_| ()).map_err(|e| e.to_string())
+        Rule::new(&recipe).map(|_| ()).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -206,13 +206,15 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// A part whose random numbers follow from the seeds of its steps: the stream of (seed, method, model number, tensor).
+    /// A part whose random numbers follow from the seeds of its steps: the stream of (seed, method, place of the step,
+    /// model number, tensor). Two steps of one seed draw apart, or the second would drop what the first has dropped.
     pub(super) fn new(input: Input, weight: f64, steps: Vec<Sparsify>, model: usize) -> Self {
         let draws = steps
             .iter()
-            .map(|step| {
+            .enumerate()
+            .map(|(place, step)| {
                 step.stream().map(|(seed, purpose)| {
-                    let purpose = format!("{purpose}/{}", input.tensor.as_str());
+                    let purpose = format!("{purpose}/{place}/{}", input.tensor.as_str());
                     Arc::new(crate::random::Field::new(seed, &purpose, model as u64)) as Arc<dyn Draws>
                 })
             })
@@ -270,3 +272,26 @@ impl Job {
 
 /// The opened sources of a merge.
 pub(super) type Sources = Vec<Arc<dyn TensorSource>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_steps_of_one_seed_draw_apart() {
+        let dare = Sparsify::Dare { drop: DropRate::new(0.5).unwrap(), rescale: Rescale::None, seed: 7 };
+        let part = Part::new(Input { source: 0, tensor: TensorName::from("x") }, 1.0, vec![dare, dare], 0);
+        let drawn: Vec<[u32; 8]> = part
+            .draws
+            .iter()
+            .flatten()
+            .map(|draws| {
+                let mut out = [0; 8];
+                draws.fill(0, &mut out);
+                out
+            })
+            .collect();
+        assert_eq!(drawn.len(), 2);
+        assert_ne!(drawn[0], drawn[1]);
+    }
+}

@@ -3,6 +3,7 @@
 //! Weights travel as f32; merges are computed in f64. **The rounding rule:** narrowing rounds
 //! to nearest, ties to even, once, at the very end; widening is exact.
 
+use crate::isa::Isa;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use serde::{Deserialize, Serialize};
@@ -53,11 +54,14 @@ impl DType {
                     *x = f32::from_le_bytes(*b);
                 }
             }
-            Self::Bf16 => {
-                for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    *x = f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16);
-                }
-            }
+            Self::Bf16 => Isa::detect().run(
+                #[inline(always)]
+                || {
+                    for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                        *x = f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16);
+                    }
+                },
+            ),
             Self::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
                 Ok(halves) if cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),
                 _ => {
@@ -67,6 +71,31 @@ impl DType {
                 }
             },
         }
+    }
+
+    /// Widens `out` from bytes that `fill` puts into its own memory, so that no other buffer is needed. `fill` gets
+    /// `out.len() * self.size()` bytes and fills them all.
+    pub fn widen_from<E>(
+        self,
+        out: &mut [f32],
+        fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        /// Elements that are moved out of the way of their own wider selves at a time.
+        const STEP: usize = 512;
+        let bytes = out.len() * self.size();
+        let memory: &mut [u8] = bytemuck::cast_slice_mut(out);
+        let first = memory.len() - bytes;
+        fill(&mut memory[first..])?;
+        // The bytes lie at the end and are widened from the front: nothing is overwritten before it was read.
+        let mut narrow = [0u8; 4 * STEP];
+        for at in (0..out.len()).step_by(STEP) {
+            let n = STEP.min(out.len() - at);
+            let narrow = &mut narrow[..n * self.size()];
+            let from = first + at * self.size();
+            narrow.copy_from_slice(&bytemuck::cast_slice::<f32, u8>(out)[from..][..n * self.size()]);
+            self.widen(narrow, &mut out[at..][..n]);
+        }
+        Ok(())
     }
 
     /// Narrows f32 to little-endian bytes, rounding to nearest even. `out.len()` must be `values.len() * self.size()`.
@@ -81,11 +110,14 @@ impl DType {
                     *b = x.to_le_bytes();
                 }
             }
-            Self::Bf16 => {
-                for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
-                    *b = ((bf16_bits(*x) >> 16) as u16).to_le_bytes();
-                }
-            }
+            Self::Bf16 => Isa::detect().run(
+                #[inline(always)]
+                || {
+                    for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                        *b = ((bf16_bits(*x) >> 16) as u16).to_le_bytes();
+                    }
+                },
+            ),
             Self::F16 => {
                 for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
                     *b = f16::from_f32(*x).to_le_bytes();
@@ -98,14 +130,30 @@ impl DType {
     pub fn round(self, values: &mut [f32]) {
         match self {
             Self::F32 => {}
-            Self::Bf16 => values.iter_mut().for_each(|x| *x = f32::from_bits(bf16_bits(*x) & 0xFFFF_0000)),
-            Self::F16 => values.iter_mut().for_each(|x| *x = f16::from_f32(*x).to_f32()),
+            Self::Bf16 => Isa::detect().run(
+                #[inline(always)]
+                || values.iter_mut().for_each(|x| *x = round_bf16(*x)),
+            ),
+            Self::F16 => values.iter_mut().for_each(|x| *x = round_f16(*x)),
         }
     }
 }
 
+/// `x` rounded to bf16.
+#[inline(always)]
+pub(crate) fn round_bf16(x: f32) -> f32 {
+    f32::from_bits(bf16_bits(x) & 0xFFFF_0000)
+}
+
+/// `x` rounded to binary16.
+#[inline(always)]
+pub(crate) fn round_f16(x: f32) -> f32 {
+    f16::from_f32(x).to_f32()
+}
+
 /// Bits whose upper half is `x` rounded to bf16, to nearest even; a NaN stays one. Without a branch, so that a loop over it
 /// runs in vectors.
+#[inline(always)]
 fn bf16_bits(x: f32) -> u32 {
     const QUIET: u32 = 0x0040_0000;
     let bits = x.to_bits();
@@ -150,6 +198,24 @@ mod tests {
                 if !wide[0].is_nan() {
                     prop_assert_eq!(u16::from_le_bytes(back), bits);
                 }
+            }
+        }
+
+        #[test]
+        fn widening_in_place_is_widening(values in prop::collection::vec(any::<f32>(), 0..1200)) {
+            for dtype in [DType::F32, DType::F16, DType::Bf16] {
+                let mut bytes = vec![0u8; values.len() * dtype.size()];
+                dtype.narrow(&values, &mut bytes);
+                let mut apart = vec![0.0f32; values.len()];
+                dtype.widen(&bytes, &mut apart);
+                let mut in_place = vec![0.0f32; values.len()];
+                let filled: Result<(), ()> = dtype.widen_from(&mut in_place, |out| {
+                    out.copy_from_slice(&bytes);
+                    Ok(())
+                });
+                prop_assert!(filled.is_ok());
+                let bits = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                prop_assert_eq!(bits(&apart), bits(&in_place));
             }
         }
 

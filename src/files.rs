@@ -195,6 +195,11 @@ impl WriteAt {
         self.file.write_all_at(bytes, offset).at("write", &self.path)
     }
 
+    /// Sends what has been written so far to the disk, and waits until it is there.
+    pub fn send(&self) -> Result<()> {
+        self.file.sync_data().at("write", &self.path)
+    }
+
     /// Makes sure that it is on disk.
     pub fn sync(&self) -> Result<()> {
         self.file.sync_all().at("sync", &self.path)

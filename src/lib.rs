@@ -16,6 +16,7 @@ pub mod dtype;
 pub mod event;
 pub mod files;
 pub mod ids;
+mod isa;
 pub mod random;
 pub mod units;
 

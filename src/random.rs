@@ -3,6 +3,7 @@
 //! Nothing ever asks for "the next number" of a shared generator, so batch order, resume and threads cannot change a
 //! draw. The bits are blake3's extendable output over the key, which no library update can change.
 
+use crate::isa::Isa;
 use rand::rand_core::{TryRng, utils};
 use std::convert::Infallible;
 
@@ -62,6 +63,7 @@ impl Field {
         Self { key: u64::from_le_bytes(bytes) }
     }
 
+    #[inline(always)]
     fn block(self, number: u64) -> u64 {
         let mut z = self.key.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -79,10 +81,15 @@ impl Draws for Field {
         // The block that the rest begins with.
         let start = (start + lead as u64) >> 1;
         let pairs = rest.len() / 2;
-        for (number, pair) in rest.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            let block = self.block(start + number as u64);
-            *pair = [block as u32, (block >> 32) as u32];
-        }
+        Isa::detect().run(
+            #[inline(always)]
+            || {
+                for (number, pair) in rest.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                    let block = self.block(start + number as u64);
+                    *pair = [block as u32, (block >> 32) as u32];
+                }
+            },
+        );
         if rest.len() % 2 == 1 {
             rest[2 * pairs] = half(2 * (start + pairs as u64));
         }

@@ -24,6 +24,7 @@ mod hub;
 mod lora;
 mod manifest;
 mod opened;
+mod passing;
 mod pickle;
 #[doc(hidden)]
 pub mod probe;
@@ -42,4 +43,4 @@ pub use manifest::{Manifest, TensorInfo};
 pub use opened::{Checkpoint, HubOptions, OpenOptions};
 pub use reference::{Location, ModelRef};
 pub use source::{Span, TensorSource};
-pub use writer::{WriteOptions, write_checkpoint};
+pub use writer::{Files, WriteOptions, write_checkpoint};

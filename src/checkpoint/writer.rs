@@ -2,16 +2,21 @@
 
 use super::{CheckpointError, Companions, Span, TensorInfo, TensorSource};
 use crate::event::{Event, Observer};
-use crate::files::{self, Staged, WriteAt};
+use crate::files::{self, FileError, Staged, WriteAt};
 use crate::ids::TensorName;
+use crate::isa::Isa;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Instant;
 
 /// Elements that one thread handles at a time: 256 KiB of f32, so that its buffers stay in the second-level cache.
 const CHUNK: usize = 1 << 16;
+/// Bytes that may wait to get to the disk, while the next are computed.
+const BEHIND: usize = 64 << 20;
 
 /// How a checkpoint is written.
 #[derive(Clone, Debug)]
@@ -20,14 +25,15 @@ pub struct WriteOptions {
     pub shard_bytes: u64,
     /// Whether weights that are NaN or infinite are written as they are.
     pub allow_nan: bool,
-    /// More files for the folder, as (name, bytes): the recipe, a model card.
-    pub extra: Vec<(String, Vec<u8>)>,
 }
+
+/// Files as (name, bytes).
+pub type Files = Vec<(String, Vec<u8>)>;
 
 impl Default for WriteOptions {
     /// 5 GB shards, as `transformers` and mergekit write them.
     fn default() -> Self {
-        Self { shard_bytes: 5_000_000_000, allow_nan: false, extra: Vec::new() }
+        Self { shard_bytes: 5_000_000_000, allow_nan: false }
     }
 }
 
@@ -41,11 +47,14 @@ struct Shard<'a> {
 ///
 /// Everything is written into a folder beside it that gets its name at the very end; a failure, a full disk or a kill
 /// leaves no `target`. Weights are streamed in chunks on all cores; a weight that is NaN or infinite is an error unless allowed.
+/// `extra` is asked for more files (a record of the merge, a model card) when all weights are written: digests of what was
+/// read for them are known by then.
 pub fn write_checkpoint(
     source: &dyn TensorSource,
     companions: &Companions,
     target: &Path,
     options: &WriteOptions,
+    extra: impl FnOnce() -> Result<Files, CheckpointError>,
     watch: &dyn Observer,
 ) -> Result<(), CheckpointError> {
     if files::exists(target) {
@@ -74,7 +83,7 @@ pub fn write_checkpoint(
     }
     files::write(&staged.path().join("config.json"), pretty(&Value::Object(config)).as_bytes())?;
     files::write(&staged.path().join("tokenizer.json"), &companions.tokenizer)?;
-    for (name, bytes) in companions.others.iter().chain(&options.extra) {
+    for (name, bytes) in companions.others.iter().chain(&extra()?) {
         files::write(&staged.path().join(name), bytes)?;
     }
     if shards.len() > 1 {
@@ -89,7 +98,10 @@ pub fn write_checkpoint(
 /// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.
 fn not_finite(values: &[f32]) -> Option<usize> {
     const EXPONENT: u32 = 0x7F80_0000;
-    let largest = values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest));
+    let largest = Isa::detect().run(
+        #[inline(always)]
+        || values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest)),
+    );
     if largest < EXPONENT { None } else { values.iter().position(|x| !x.is_finite()) }
 }
 
@@ -147,27 +159,48 @@ fn write_shard(
             })
         })
         .collect();
-    chunks.par_iter().try_for_each_init(
-        || (vec![0.0f32; CHUNK], vec![0u8; CHUNK * 4]),
-        |(values, bytes), &(name, dtype, span, offset)| {
-            if watch.stop_requested() {
-                return Err(CheckpointError::Stopped);
+    // A thread of its own sends to the disk what is written, so that the disk works while the rest is computed.
+    std::thread::scope(|scope| {
+        let (wrote, written) = mpsc::channel::<usize>();
+        let file = &file;
+        let sending = scope.spawn(move || {
+            let mut behind = 0;
+            for bytes in written {
+                behind += bytes;
+                if behind >= BEHIND {
+                    file.send()?;
+                    behind = 0;
+                }
             }
-            let values = &mut values[..span.len];
-            source.read(name, span, values)?;
-            if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
-                return Err(CheckpointError::NotFinite {
-                    tensor: name.clone(),
-                    value: values[at],
-                    element: span.start + at,
-                });
-            }
-            let bytes = &mut bytes[..span.len * dtype.size()];
-            dtype.narrow(values, bytes);
-            file.write(bytes, offset)?;
-            watch.observe(&Event::Advanced { by: bytes.len() as u64 });
             Ok(())
-        },
-    )?;
+        });
+        let computed = chunks.par_iter().try_for_each_init(
+            || (vec![0.0f32; CHUNK], vec![0u8; CHUNK * 4], wrote.clone()),
+            |(values, bytes, wrote), &(name, dtype, span, offset)| {
+                if watch.stop_requested() {
+                    return Err(CheckpointError::Stopped);
+                }
+                let values = &mut values[..span.len];
+                source.read(name, span, values)?;
+                if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
+                    return Err(CheckpointError::NotFinite {
+                        tensor: name.clone(),
+                        value: values[at],
+                        element: span.start + at,
+                    });
+                }
+                let bytes = &mut bytes[..span.len * dtype.size()];
+                dtype.narrow(values, bytes);
+                file.write(bytes, offset)?;
+                // Nobody listens after the disk has failed; that error is told below.
+                let _ = wrote.send(bytes.len());
+                watch.observe(&Event::Advanced { by: bytes.len() as u64 });
+                Ok(())
+            },
+        );
+        drop(wrote);
+        let sent: Result<(), FileError> = sending.join().unwrap_or_else(|fault| resume_unwind(fault));
+        computed.and(sent.map_err(CheckpointError::from))
+    })?;
     Ok(file.sync()?)
 }

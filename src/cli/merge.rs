@@ -28,8 +28,8 @@ pub(super) fn run(args: &Merge, settings: &Settings, output: &Output) -> Result<
     } else {
         Model::recipe(&args.recipe, settings.hub(), output)?
     };
-    let options = WriteOptions { shard_bytes: args.shard_size, allow_nan: args.allow_nan, extra: Vec::new() };
-    model.write(&args.out, options, output)?;
+    let options = WriteOptions { shard_bytes: args.shard_size, allow_nan: args.allow_nan };
+    model.write(&args.out, &options, output)?;
     let manifest = model.weights.manifest();
     if args.json {
         let record = serde_json::json!({

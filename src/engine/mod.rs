@@ -35,8 +35,9 @@ mod transcript;
 #[cfg(test)]
 mod fixture;
 
+pub use crate::isa::kernel_name;
 pub use error::EngineError;
-pub use llama::{kernel_name, matmul_gflops};
+pub use llama::matmul_gflops;
 pub use reference::ReferenceEngine;
 pub use serve::Engine;
 pub use settings::{EngineSettings, Threads};

@@ -1,7 +1,8 @@
 //! One pass of the batch through the model, by as many threads as are worth it.
 
-use super::llama::{Isa, Llama, Piece, Room, Rope, Team};
+use super::llama::{Llama, Piece, Room, Rope, Team};
 use super::settings::Threads;
+use crate::isa::Isa;
 use rayon::prelude::*;
 
 /// Multiplications below which a step stays on the calling thread.

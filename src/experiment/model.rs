@@ -98,15 +98,17 @@ impl Model {
     pub fn write(
         &self,
         target: &Path,
-        mut options: WriteOptions,
+        options: &WriteOptions,
         watch: &dyn Observer,
     ) -> Result<(), ExperimentError> {
-        let record = json!({
-            "m3": env!("CARGO_PKG_VERSION"),
-            "made_from": self.about,
-            "digest": self.weights.digest()?,
-        });
-        options.extra.push(("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes()));
-        Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, &options, watch)?)
+        let record = || {
+            let record = json!({
+                "m3": env!("CARGO_PKG_VERSION"),
+                "made_from": self.about,
+                "digest": self.weights.digest()?,
+            });
+            Ok(vec![("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes())])
+        };
+        Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, options, record, watch)?)
     }
 }

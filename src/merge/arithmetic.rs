@@ -4,7 +4,7 @@
 //! element type of the result; the narrower types round after each operation, as the reference programs do when they
 //! merge in that type, so that their results can be compared bit for bit.
 
-use crate::dtype::DType;
+use crate::dtype::{DType, round_bf16, round_f16};
 use half::{bf16, f16};
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -47,6 +47,7 @@ pub(super) trait Real:
 
 /// `a·b + c` rounded once to f32. The product of two f32 is exact in f64; the sum is rounded to 53 bits on the way, which
 /// makes another f32 of it about once in 2²⁹ times.
+#[inline(always)]
 fn fused_f32(a: f32, b: f64, c: f32) -> f32 {
     (f64::from(a) * f64::from(b as f32) + f64::from(c)) as f32
 }
@@ -57,27 +58,35 @@ macro_rules! native {
             type Sum = $type;
             type Chance = $type;
             const ZERO: Self = 0.0;
+            #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 x as $type
             }
+            #[inline(always)]
             fn from_f32(x: f32) -> Self {
                 Self::from(x)
             }
+            #[inline(always)]
             fn to_f32(self) -> f32 {
                 self as f32
             }
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self)
             }
+            #[inline(always)]
             fn widen(self) -> Self {
                 self
             }
+            #[inline(always)]
             fn narrow(sum: Self) -> Self {
                 sum
             }
+            #[inline(always)]
             fn times(self, factor: f64) -> Self {
                 self * factor as $type
             }
+            #[inline(always)]
             fn fused(self, weight: f64, sum: Self) -> Self {
                 $fused(self, weight, sum)
             }
@@ -89,14 +98,15 @@ native!(f32, fused_f32);
 native!(f64, |a: f64, b: f64, c: f64| a * b + c);
 
 macro_rules! rounded {
-    ($(#[$doc:meta])* $name:ident, $half:ty, $chance:ty) => {
+    ($(#[$doc:meta])* $name:ident, $half:ty, $round:ident, $chance:ty) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, PartialOrd)]
         pub(super) struct $name(f32);
 
         impl $name {
+            #[inline(always)]
             fn round(x: f32) -> Self {
-                Self(<$half>::from_f32(x).to_f32())
+                Self($round(x))
             }
         }
 
@@ -109,27 +119,35 @@ macro_rules! rounded {
             type Sum = f32;
             type Chance = $chance;
             const ZERO: Self = Self(0.0);
+            #[inline(always)]
             fn from_f64(x: f64) -> Self {
                 Self(<$half>::from_f64(x).to_f32())
             }
+            #[inline(always)]
             fn from_f32(x: f32) -> Self {
                 Self::round(x)
             }
+            #[inline(always)]
             fn to_f32(self) -> f32 {
                 self.0
             }
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 f64::from(self.0)
             }
+            #[inline(always)]
             fn widen(self) -> f32 {
                 self.0
             }
+            #[inline(always)]
             fn narrow(sum: f32) -> Self {
                 Self::round(sum)
             }
+            #[inline(always)]
             fn times(self, factor: f64) -> Self {
                 Self::round(self.0 * factor as f32)
             }
+            #[inline(always)]
             fn fused(self, weight: f64, sum: f32) -> f32 {
                 fused_f32(self.0, weight, sum)
             }
@@ -138,6 +156,7 @@ macro_rules! rounded {
     (@op $name:ident, $trait:ident, $method:ident) => {
         impl $trait for $name {
             type Output = Self;
+            #[inline(always)]
             fn $method(self, other: Self) -> Self {
                 Self::round(self.0.$method(other.0))
             }
@@ -147,11 +166,11 @@ macro_rules! rounded {
 
 rounded!(
     /// bf16, held in f32.
-    Brain, bf16, Brain
+    Brain, bf16, round_bf16, Brain
 );
 rounded!(
     /// IEEE binary16, held in f32.
-    Half, f16, f32
+    Half, f16, round_f16, f32
 );
 
 /// Which number type a merge is computed in.

@@ -7,6 +7,7 @@ use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::digest::{Canonical, Digest};
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Elements that are blended at a time. A read needs (models + 1) such buffers, whatever the size of the tensor; where a
 /// rule looks at whole rows, as many rows as fit, at least one.
@@ -18,12 +19,17 @@ pub struct MergedView {
     sources: Sources,
     tensors: BTreeMap<TensorName, (Job, Facts)>,
     manifest: Manifest,
+    rooms: Mutex<Vec<Room>>,
 }
 
 impl MergedView {
     pub(super) fn new(sources: Sources, tensors: BTreeMap<TensorName, (Job, Facts)>) -> Self {
         let manifest = tensors.iter().map(|(name, (job, _))| (name.clone(), job.info.clone())).collect();
-        Self { sources, tensors, manifest }
+        Self { sources, tensors, manifest, rooms: Mutex::default() }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Vec<Room>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn input(&self, input: &Input, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
@@ -31,24 +37,70 @@ impl MergedView {
     }
 
     /// Blends whole granules.
-    fn chunk(&self, job: &Job, facts: &Facts, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let mut base = Vec::new();
+    fn chunk(
+        &self,
+        job: &Job,
+        facts: &Facts,
+        span: Span,
+        room: &mut Room,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let Room { base, models } = room;
+        base.resize(if job.base.is_some() { span.len } else { 0 }, 0.0);
         if let Some(input) = &job.base {
-            base.resize(span.len, 0.0);
-            self.input(input, span, &mut base)?;
+            self.input(input, span, base)?;
         }
-        let mut models = vec![vec![0.0f32; span.len]; job.parts.len()];
-        for (part, buffer) in job.parts.iter().zip(&mut models) {
+        models.resize_with(job.parts.len().max(models.len()), Vec::new);
+        for (part, buffer) in job.parts.iter().zip(&mut *models) {
+            buffer.resize(span.len, 0.0);
             self.input(&part.input, span, buffer)?;
         }
-        let models: Vec<&[f32]> = models.iter().map(Vec::as_slice).collect();
-        with_real!(job.arithmetic, blend(facts, span.start as u64, &base, &models, out));
+        let models: Vec<&[f32]> = models.iter().take(job.parts.len()).map(Vec::as_slice).collect();
+        with_real!(job.arithmetic, blend(facts, span.start as u64, base, &models, out));
         if let Some(dtype) = job.through {
             dtype.round(out);
         }
         job.info.dtype.round(out);
         Ok(())
     }
+
+    /// Blends a span chunk by chunk.
+    fn chunks(
+        &self,
+        job: &Job,
+        facts: &Facts,
+        span: Span,
+        room: &mut Room,
+        out: &mut [f32],
+    ) -> Result<(), CheckpointError> {
+        let granule = facts.granularity;
+        let width = (CHUNK / granule).max(1) * granule;
+        let end = span.start + span.len;
+        let mut at = span.start;
+        while at < end {
+            // Out to the borders of granules, and back to what was asked for.
+            let first = at / granule * granule;
+            let last = end.next_multiple_of(granule).min(first + width);
+            let (from, to) = (at - span.start, last.min(end) - span.start);
+            let whole = Span { start: first, len: last - first };
+            if first == at && last <= end {
+                self.chunk(job, facts, whole, room, &mut out[from..to])?;
+            } else {
+                let mut wide = vec![0.0; whole.len];
+                self.chunk(job, facts, whole, room, &mut wide)?;
+                out[from..to].copy_from_slice(&wide[at - first..][..to - from]);
+            }
+            at = last.min(end);
+        }
+        Ok(())
+    }
+}
+
+/// Buffers of one reader: a chunk of each input.
+#[derive(Default)]
+struct Room {
+    base: Vec<f32>,
+    models: Vec<Vec<f32>>,
 }
 
 impl TensorSource for MergedView {
@@ -64,26 +116,11 @@ impl TensorSource for MergedView {
             job.info.dtype.round(out);
             return Ok(());
         }
-        let granule = facts.granularity;
-        let width = (CHUNK / granule).max(1) * granule;
-        let end = span.start + span.len;
-        let mut at = span.start;
-        while at < end {
-            // Out to the borders of granules, and back to what was asked for.
-            let first = at / granule * granule;
-            let last = end.next_multiple_of(granule).min(first + width);
-            let (from, to) = (at - span.start, last.min(end) - span.start);
-            let whole = Span { start: first, len: last - first };
-            if first == at && last <= end {
-                self.chunk(job, facts, whole, &mut out[from..to])?;
-            } else {
-                let mut wide = vec![0.0; whole.len];
-                self.chunk(job, facts, whole, &mut wide)?;
-                out[from..to].copy_from_slice(&wide[at - first..][..to - from]);
-            }
-            at = last.min(end);
-        }
-        Ok(())
+        // Rooms are lent to readers, as many as there are at a time.
+        let mut room = self.rooms().pop().unwrap_or_default();
+        let done = self.chunks(job, facts, span, &mut room, out);
+        self.rooms().push(room);
+        done
     }
 
     /// By inputs and rules, not by the bytes of the result: known without computing it. A merge that is one of its models

@@ -5,13 +5,13 @@
 //! positions that it may see, in their order; those that other tokens of its block see beyond them weigh exactly 0.
 
 use super::elementwise;
-use super::isa::Isa;
 use super::linear::Linear;
 use super::rope::Rope;
 use super::simd::{self, LANES, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use crate::engine::kv::Kv;
 use crate::engine::llama::Piece;
+use crate::isa::Isa;
 use rayon::prelude::*;
 
 /// Tokens of a block: few enough that little is computed beyond the diagonal, enough to fill a register tile.

@@ -7,8 +7,8 @@
     reason = "calls code that is compiled for an instruction set, with an `Isa` as proof of it"
 )]
 
-use super::isa::{Isa, Kind};
 use super::simd::LANES;
+use crate::isa::{Isa, Kind};
 
 /// Defines `fn name(isa, …)` with the body compiled for every instruction set.
 macro_rules! vectorised {

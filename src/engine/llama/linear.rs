@@ -1,9 +1,9 @@
 //! A linear layer without bias: y = x · Wᵀ.
 
-use super::isa::Isa;
 use super::simd::{self, LANES, Lanes, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, Span, TensorSource};
 use crate::ids::TensorName;
+use crate::isa::Isa;
 use rayon::prelude::*;
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! The feed-forward block: down(silu(gate(x)) · up(x)).
 
 use super::elementwise;
-use super::isa::Isa;
 use super::linear::Linear;
 use super::simd::{Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
+use crate::isa::Isa;
 
 /// Weights of one feed-forward block.
 #[derive(Debug)]

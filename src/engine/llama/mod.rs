@@ -1,13 +1,12 @@
 //! **The Llama model on packed rows.** All tokens of a step, whatever their sequences, are the rows of one matrix; only
 //! attention looks at which row belongs to whom.
 //!
-//! - `isa`: what the CPU can; `simd`: the packed matrix product; `elementwise`: functions of one row
+//! - `simd`: the packed matrix product; `elementwise`: functions of one row
 //! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
 //! - `model`: the whole
 
 mod attention;
 mod elementwise;
-mod isa;
 mod linear;
 mod mlp;
 mod model;
@@ -16,8 +15,6 @@ mod rope;
 mod simd;
 
 pub(crate) use attention::Attention;
-pub(crate) use isa::Isa;
-pub use isa::kernel_name;
 pub(crate) use linear::Linear;
 pub use linear::matmul_gflops;
 pub(crate) use mlp::Mlp;

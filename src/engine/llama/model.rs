@@ -1,13 +1,13 @@
 //! The decoder: embedding, layers, final norm, head.
 
 use super::attention::{Attention, AttentionRoom};
-use super::isa::Isa;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::Norm;
 use super::rope::Rope;
 use super::simd::{Rows, Store, Team};
 use crate::engine::kv::Kv;
+use crate::isa::Isa;
 
 /// Consecutive tokens of one sequence, to be run in this step.
 pub(crate) struct Piece<'a> {

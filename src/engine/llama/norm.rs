@@ -1,9 +1,9 @@
 //! RMS norm of a batch.
 
 use super::elementwise;
-use super::isa::Isa;
 use crate::checkpoint::{CheckpointError, TensorSource};
 use crate::ids::TensorName;
+use crate::isa::Isa;
 
 /// The weight `[hidden]` of an RMS norm, with its ε.
 #[derive(Debug)]

@@ -12,7 +12,7 @@
 //! computed. So the answer has the same bits in any batch, and on any CPU.
 #![expect(unsafe_code, reason = "register tiles need the CPU's vector instructions and rows by pointer")]
 
-use super::isa::Isa;
+use crate::isa::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -202,10 +202,10 @@ struct Tile {
 fn tiles(isa: Isa) -> &'static [Tile] {
     match isa.kind() {
         #[cfg(target_arch = "x86_64")]
-        super::isa::Kind::Avx512 => x86::AVX512,
+        crate::isa::Kind::Avx512 => x86::AVX512,
         #[cfg(target_arch = "x86_64")]
-        super::isa::Kind::Avx2 => x86::AVX2,
-        super::isa::Kind::Portable => PORTABLE,
+        crate::isa::Kind::Avx2 => x86::AVX2,
+        crate::isa::Kind::Portable => PORTABLE,
     }
 }
 

@@ -110,11 +110,12 @@ fn on<F: Real>(arc: Arc, a: F, b: F) -> F {
 pub(super) fn rows<F: Real>(t: f64, row: usize, slice: &Slice<'_>, room: &mut Room<F>, out: &mut [f32]) {
     let base = slice.base;
     for (k, ends) in room.deltas.iter_mut().enumerate() {
-        for (i, (x, m)) in ends.iter_mut().zip(slice.model(k)).enumerate() {
+        for (i, (x, m)) in ends.as_flattened_mut().iter_mut().zip(slice.model(k)).enumerate() {
             *x = F::from_f32(*m) - base.get(i).map_or(F::ZERO, |b| F::from_f32(*b));
         }
     }
     let [a, b] = room.deltas.as_slice() else { return };
+    let (a, b) = (a.as_flattened(), b.as_flattened());
     for (number, out) in out.chunks_mut(row).enumerate() {
         let places = number * row..number * row + out.len();
         let mut products = Products::default();

@@ -1,6 +1,6 @@
 //! Elected signs (TIES, Yadav et al. 2023): only deltas with the sign that most of the mass has take part.
 
-use super::{Facts, Room, Slice};
+use super::{Facts, LANES, Room, Slice, Term};
 use crate::merge::arithmetic::Real;
 use crate::merge::rule::Divisor;
 
@@ -15,6 +15,10 @@ pub(super) struct Rule {
     pub(super) scale: f64,
 }
 
+/// The deltas of one model in a block, lane by lane.
+type Deltas<F> = [[F; LANES]];
+
+#[inline(always)]
 pub(super) fn blend<F: Real>(
     facts: &Facts,
     rule: Rule,
@@ -23,89 +27,98 @@ pub(super) fn blend<F: Real>(
     out: &mut [f32],
 ) {
     for (k, term) in facts.terms.iter().enumerate() {
-        slice.delta(k, term, &mut room.deltas[k][..out.len()]);
+        slice.delta(k, term, &mut room.deltas[k].as_flattened_mut()[..out.len()]);
     }
-    let n = out.len();
-    if rule.weighted {
-        for (deltas, term) in room.deltas.iter_mut().zip(&facts.terms) {
-            let w = F::from_f64(term.weight);
-            deltas[..n].iter_mut().for_each(|d| *d = *d * w);
-        }
+    for (at, merged) in room.merged.iter_mut().enumerate() {
+        *merged = if rule.weighted {
+            by_weight(&facts.terms, rule, &room.deltas, at)
+        } else {
+            by_survivors(&facts.terms, rule, &room.deltas, at)
+        };
     }
-    elect(rule.zero_is_plus, room, n);
-    if rule.weighted {
-        by_weight(facts, rule.divisor, room, n);
-    } else {
-        by_survivors(facts, rule.divisor, room, n);
-    }
-    for ((o, b), merged) in out.iter_mut().zip(slice.base).zip(&room.merged) {
+    for ((o, b), merged) in out.iter_mut().zip(slice.base).zip(room.merged.as_flattened()) {
         *o = (F::from_f32(*b) + merged.times(rule.scale)).to_f32();
     }
 }
 
-/// The elected sign of each element, as a factor 1 or −1: a delta agrees where delta · sign is above zero.
-fn elect<F: Real>(zero_is_plus: bool, room: &mut Room<F>, n: usize) {
+/// The elected sign of each lane, as a factor 1 or −1: a delta agrees where delta · sign is above zero.
+#[inline(always)]
+fn elect<F: Real>(rule: Rule, votes: &[F::Sum; LANES]) -> [F; LANES] {
     let (plus, minus) = (F::from_f64(1.0), F::from_f64(-1.0));
-    let votes = &mut room.sums[..n];
-    votes.fill(F::Sum::ZERO);
-    for deltas in &room.deltas {
-        for (vote, d) in votes.iter_mut().zip(&deltas[..n]) {
-            *vote = *vote + d.widen();
-        }
-    }
-    let even = if zero_is_plus { plus } else { minus };
-    for (sign, vote) in room.signs.iter_mut().zip(votes) {
+    let even = if rule.zero_is_plus { plus } else { minus };
+    let mut signs = [even; LANES];
+    for (sign, vote) in signs.iter_mut().zip(votes) {
         let vote = F::narrow(*vote);
         let unequal = if vote > F::ZERO { plus } else { minus };
         *sign = if vote == F::ZERO { even } else { unequal };
     }
+    signs
 }
 
+// In both: one choice for each element, and arithmetic with its 0 or 1 for the rest. With more choices the compiler makes
+// branches of them and no vectors.
+
 /// mergekit: Σ w_k·δ_k over those whose weighted delta has the sign, over the sum of their weights; that sum 0 counts as 1.
-fn by_weight<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
-    let (sums, masses) = (&mut room.sums[..n], &mut room.masses[..n]);
-    sums.fill(F::Sum::ZERO);
-    masses.fill(F::Sum::ZERO);
-    for (deltas, term) in room.deltas.iter().zip(&facts.terms) {
-        let w = F::from_f64(term.weight).widen();
-        for (((sum, mass), d), sign) in sums.iter_mut().zip(&mut *masses).zip(&deltas[..n]).zip(&room.signs) {
-            let agrees = *d * *sign > F::ZERO;
-            *sum = *sum + if agrees { d.widen() } else { F::Sum::ZERO };
-            *mass = *mass + if agrees { w } else { F::Sum::ZERO };
+#[inline(always)]
+fn by_weight<F: Real>(terms: &[Term], rule: Rule, deltas: &[Box<Deltas<F>>], at: usize) -> [F; LANES] {
+    let mut votes = [F::Sum::ZERO; LANES];
+    for (deltas, term) in deltas.iter().zip(terms) {
+        let w = F::from_f64(term.weight);
+        for (vote, d) in votes.iter_mut().zip(&deltas[at]) {
+            *vote = *vote + (*d * w).widen();
         }
     }
+    let signs = elect::<F>(rule, &votes);
     let one = F::from_f64(1.0);
-    for ((merged, sum), mass) in room.merged.iter_mut().zip(sums).zip(masses) {
-        let mass = F::narrow(*mass);
-        let by = if divisor == Divisor::One || mass == F::ZERO { one } else { mass };
-        *merged = F::narrow(*sum) / by;
+    let (mut sums, mut masses) = ([F::Sum::ZERO; LANES], [F::Sum::ZERO; LANES]);
+    for (deltas, term) in deltas.iter().zip(terms) {
+        let (w, deltas) = (F::from_f64(term.weight), &deltas[at]);
+        for i in 0..LANES {
+            let d = deltas[i] * w;
+            let agrees = d * signs[i] > F::ZERO;
+            let (kept, counts) = (if agrees { d } else { F::ZERO }, if agrees { one } else { F::ZERO });
+            sums[i] = sums[i] + kept.widen();
+            masses[i] = masses[i] + (counts * w).widen();
+        }
     }
+    let mut merged = [F::ZERO; LANES];
+    for i in 0..LANES {
+        let mass = F::narrow(masses[i]);
+        let by = if rule.divisor == Divisor::One || mass == F::ZERO { one } else { mass };
+        merged[i] = F::narrow(sums[i]) / by;
+    }
+    merged
 }
 
 /// The paper: the weighted mean of the survivors, where a single survivor keeps its value (Figure 6, Appendix H).
-fn by_survivors<F: Real>(facts: &Facts, divisor: Divisor, room: &mut Room<F>, n: usize) {
-    let sums = &mut room.sums[..n];
-    sums.fill(F::Sum::ZERO);
-    room.weights[..n].fill(0.0);
-    room.survivors[..n].fill(0.0);
-    for (deltas, term) in room.deltas.iter().zip(&facts.terms) {
-        let w = F::from_f64(term.weight);
-        let places = sums.iter_mut().zip(&mut room.weights).zip(&mut room.survivors).zip(&mut room.merged);
-        for ((((sum, weight), survivors), last), (d, sign)) in places.zip(deltas[..n].iter().zip(&room.signs))
-        {
-            let agrees = *d * *sign > F::ZERO;
-            *sum = *sum + if agrees { (*d * w).widen() } else { F::Sum::ZERO };
-            *weight += if agrees { term.weight } else { 0.0 };
-            *survivors += if agrees { 1.0 } else { 0.0 };
-            *last = if agrees { *d } else { *last };
+#[inline(always)]
+fn by_survivors<F: Real>(terms: &[Term], rule: Rule, deltas: &[Box<Deltas<F>>], at: usize) -> [F; LANES] {
+    let mut votes = [F::Sum::ZERO; LANES];
+    for deltas in deltas {
+        for (vote, d) in votes.iter_mut().zip(&deltas[at]) {
+            *vote = *vote + d.widen();
         }
     }
-    for (((merged, sum), weight), survivors) in
-        room.merged.iter_mut().zip(sums).zip(&room.weights).zip(&room.survivors)
-    {
-        let by = if *weight == 0.0 { 1.0 } else { *weight };
-        let mean = F::narrow(*sum) / F::from_f64(if divisor == Divisor::One { 1.0 } else { by });
-        let alone = divisor == Divisor::Weights && *survivors == 1.0;
-        *merged = if alone { *merged } else { mean };
+    let signs = elect::<F>(rule, &votes);
+    let (mut sums, mut plain) = ([F::Sum::ZERO; LANES], [F::Sum::ZERO; LANES]);
+    let (mut weights, mut survivors) = ([0.0f64; LANES], [0.0f64; LANES]);
+    for (deltas, term) in deltas.iter().zip(terms) {
+        let (w, deltas) = (F::from_f64(term.weight), &deltas[at]);
+        for i in 0..LANES {
+            let agrees = deltas[i] * signs[i] > F::ZERO;
+            let (kept, counts) = (if agrees { deltas[i] } else { F::ZERO }, if agrees { 1.0 } else { 0.0 });
+            sums[i] = sums[i] + (kept * w).widen();
+            plain[i] = plain[i] + kept.widen();
+            weights[i] += counts * term.weight;
+            survivors[i] += counts;
+        }
     }
+    let mut merged = [F::ZERO; LANES];
+    for i in 0..LANES {
+        let by = if rule.divisor == Divisor::One || weights[i] == 0.0 { 1.0 } else { weights[i] };
+        let mean = F::narrow(sums[i]) / F::from_f64(by);
+        let alone = rule.divisor == Divisor::Weights && survivors[i] == 1.0;
+        merged[i] = if alone { F::narrow(plain[i]) } else { mean };
+    }
+    merged
 }

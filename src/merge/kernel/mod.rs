@@ -16,11 +16,14 @@ mod sums;
 use super::arithmetic::Real;
 use super::rule::Divisor;
 use super::sparsify::Keep;
+use crate::isa::Isa;
 use crate::random::Draws;
 use std::sync::Arc;
 
 /// Elements that are held in the first-level cache at a time.
 const BLOCK: usize = 512;
+/// Elements that are elected and merged together, in registers.
+const LANES: usize = 32;
 
 /// How the parts of one tensor are combined, once its facts are known.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,27 +71,38 @@ pub(super) struct Facts {
 pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
     let width = BLOCK.div_ceil(facts.granularity) * facts.granularity;
     let mut room = Room::<F>::new(facts.terms.len(), width.min(out.len()));
+    let isa = Isa::detect();
     for (number, out) in out.chunks_mut(width).enumerate() {
         let at = number * width;
         let base = if base.is_empty() { base } else { &base[at..][..out.len()] };
         let slice = Slice { place: start + at as u64, base, models, at, len: out.len() };
-        match facts.form {
-            Form::Models { divisor, fused } => sums::models(facts, divisor, fused, &slice, &mut room, out),
-            Form::Deltas { divisor, scale } => sums::deltas(facts, divisor, scale, &slice, &mut room, out),
-            Form::Towards { t } => stock::towards::<F>(t, &slice, out),
-            Form::Consensus { weighted, zero_is_plus, divisor, scale } => {
-                let rule = consensus::Rule { weighted, zero_is_plus, divisor, scale };
-                consensus::blend(facts, rule, &slice, &mut room, out);
-            }
-            Form::RowArcs { t, row } => arcs::rows(t, row, &slice, &mut room, out),
-            Form::ColumnArcs => arcs::columns::<F>(&facts.columns, &slice, out),
-            Form::RowTowards { row } => stock::rows(row, &slice, &mut room, out),
-            Form::Near { t } => sums::near::<F>(t, &slice, out),
+        isa.run(
+            #[inline(always)]
+            || block(facts, &slice, &mut room, out),
+        );
+    }
+}
+
+/// Blends one block.
+#[inline(always)]
+fn block<F: Real>(facts: &Facts, slice: &Slice<'_>, room: &mut Room<F>, out: &mut [f32]) {
+    match facts.form {
+        Form::Models { divisor, fused } => sums::models(facts, divisor, fused, slice, room, out),
+        Form::Deltas { divisor, scale } => sums::deltas(facts, divisor, scale, slice, room, out),
+        Form::Towards { t } => stock::towards::<F>(t, slice, out),
+        Form::Consensus { weighted, zero_is_plus, divisor, scale } => {
+            let rule = consensus::Rule { weighted, zero_is_plus, divisor, scale };
+            consensus::blend(facts, rule, slice, room, out);
         }
+        Form::RowArcs { t, row } => arcs::rows(t, row, slice, room, out),
+        Form::ColumnArcs => arcs::columns::<F>(&facts.columns, slice, out),
+        Form::RowTowards { row } => stock::rows(row, slice, room, out),
+        Form::Near { t } => sums::near::<F>(t, slice, out),
     }
 }
 
 /// The delta of one model after the first `steps` of its steps.
+#[inline(always)]
 pub(super) fn delta<F: Real>(
     keeps: &[Keep],
     draws: &[Option<Arc<dyn Draws>>],
@@ -102,6 +116,34 @@ pub(super) fn delta<F: Real>(
     }
     for (keep, draws) in keeps.iter().zip(draws) {
         keep.apply(draws.as_deref(), start, out);
+    }
+}
+
+/// The deltas of one model after some of its steps, in f32. `out` holds elements `start ..` of the tensor, whole rows where
+/// the granularity is a row.
+pub(super) fn deltas<F: Real>(
+    keeps: &[Keep],
+    draws: &[Option<Arc<dyn Draws>>],
+    granularity: usize,
+    start: u64,
+    base: &[f32],
+    model: &[f32],
+    out: &mut [f32],
+) {
+    let width = BLOCK.div_ceil(granularity) * granularity;
+    let mut room = vec![F::ZERO; width.min(out.len())];
+    let isa = Isa::detect();
+    for (number, out) in out.chunks_mut(width).enumerate() {
+        let at = number * width;
+        let (base, model) = (&base[at..][..out.len()], &model[at..][..out.len()]);
+        let room = &mut room[..out.len()];
+        isa.run(
+            #[inline(always)]
+            || {
+                delta(keeps, draws, start + at as u64, base, model, room);
+                out.iter_mut().zip(&*room).for_each(|(o, d)| *o = d.to_f32());
+            },
+        );
     }
 }
 
@@ -119,42 +161,34 @@ struct Slice<'a> {
 
 impl Slice<'_> {
     /// The block of model k.
+    #[inline(always)]
     fn model(&self, k: usize) -> &[f32] {
         &self.models[k][self.at..][..self.len]
     }
 
     /// The delta of term k after its steps.
+    #[inline(always)]
     fn delta<F: Real>(&self, k: usize, term: &Term, out: &mut [F]) {
         delta(&term.keeps, &term.draws, self.place, self.base, self.model(k), out);
     }
 }
 
-/// Buffers of one call.
+/// Buffers of one call, in whole lanes: those behind the end of a block hold anything, and what comes of them is not used.
 struct Room<F: Real> {
     sums: Vec<F::Sum>,
     /// The delta of each model.
-    deltas: Vec<Vec<F>>,
-    /// The elected sign, as 1 or −1.
-    signs: Vec<F>,
-    /// Weights of the deltas that agree: in the sum's type, and as they stand.
-    masses: Vec<F::Sum>,
-    weights: Vec<f64>,
-    /// How many deltas agree.
-    survivors: Vec<f64>,
+    deltas: Vec<Box<[[F; LANES]]>>,
     /// The merged delta.
-    merged: Vec<F>,
+    merged: Box<[[F; LANES]]>,
 }
 
 impl<F: Real> Room<F> {
     fn new(terms: usize, width: usize) -> Self {
+        let lanes = || vec![[F::ZERO; LANES]; width.div_ceil(LANES)].into_boxed_slice();
         Self {
             sums: vec![F::Sum::ZERO; width],
-            deltas: vec![vec![F::ZERO; width]; terms],
-            signs: vec![F::ZERO; width],
-            masses: vec![F::Sum::ZERO; width],
-            weights: vec![0.0; width],
-            survivors: vec![0.0; width],
-            merged: vec![F::ZERO; width],
+            deltas: (0..terms).map(|_| lanes()).collect(),
+            merged: lanes(),
         }
     }
 }

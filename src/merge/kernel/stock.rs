@@ -50,7 +50,7 @@ pub(super) fn towards<F: Real>(t: f64, slice: &Slice<'_>, out: &mut [f32]) {
 /// Every row between its base and its mean, by its own ratio.
 pub(super) fn rows<F: Real>(row: usize, slice: &Slice<'_>, room: &mut Room<F>, out: &mut [f32]) {
     for (k, delta) in room.deltas.iter_mut().enumerate() {
-        for ((d, m), b) in delta.iter_mut().zip(slice.model(k)).zip(slice.base) {
+        for ((d, m), b) in delta.as_flattened_mut().iter_mut().zip(slice.model(k)).zip(slice.base) {
             *d = F::from_f32(*m) - F::from_f32(*b);
         }
     }
@@ -58,7 +58,10 @@ pub(super) fn rows<F: Real>(row: usize, slice: &Slice<'_>, room: &mut Room<F>, o
         let places = number * row..number * row + out.len();
         let t = ratio::<F>(room.deltas.len(), |i, j| {
             let mut products = Products::default();
-            let (a, b) = (&room.deltas[i][places.clone()], &room.deltas[j][places.clone()]);
+            let (a, b) = (
+                &room.deltas[i].as_flattened()[places.clone()],
+                &room.deltas[j].as_flattened()[places.clone()],
+            );
             a.iter().zip(b).for_each(|(a, b)| products.add(*a, *b));
             products
         });

@@ -4,6 +4,7 @@ use super::{Facts, Room, Slice};
 use crate::merge::arithmetic::Real;
 
 /// Model Soups (Wortsman et al. 2022): out = Σ w_k·θ_k / divisor.
+#[inline(always)]
 pub(super) fn models<F: Real>(
     facts: &Facts,
     divisor: f64,
@@ -34,6 +35,7 @@ pub(super) fn models<F: Real>(
 
 /// Task arithmetic (Ilharco et al. 2023): out = θ_pre + scale·(Σ w_k·δ_k / divisor). M³ has the direction λ for w and the
 /// magnitude s for the scale (paper, equation 2); a plain sum has w = 1.
+#[inline(always)]
 pub(super) fn deltas<F: Real>(
     facts: &Facts,
     divisor: f64,
@@ -51,7 +53,7 @@ pub(super) fn deltas<F: Real>(
                 *sum = *sum + ((F::from_f32(*m) - F::from_f32(*b)) * weight).widen();
             }
         } else {
-            let kept = &mut room.deltas[k][..out.len()];
+            let kept = &mut room.deltas[k].as_flattened_mut()[..out.len()];
             slice.delta(k, term, kept);
             for (sum, d) in sums.iter_mut().zip(kept) {
                 *sum = *sum + (*d * weight).widen();
@@ -71,6 +73,7 @@ pub(super) fn deltas<F: Real>(
 }
 
 /// mergekit's `nearswap`: out = w·θ + (1 − w)·θ_pre with w = min(1, t / |θ_pre − θ|), 1 where they are equal.
+#[inline(always)]
 pub(super) fn near<F: Real>(t: f64, slice: &Slice<'_>, out: &mut [f32]) {
     let one = F::from_f64(1.0);
     for ((o, m), b) in out.iter_mut().zip(slice.model(0)).zip(slice.base) {

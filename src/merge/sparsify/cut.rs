@@ -1,18 +1,22 @@
 //! Which elements are among the k largest magnitudes, found by counting bit patterns instead of by sorting.
 //!
-//! The bits of a non-negative f32 are ordered as its value is. A first sweep over the elements counts their upper 16 bits,
-//! a second one the lower 15 inside the bin where the cut lies: the cut is exact, whatever the number of elements, and
-//! the order in which they are counted does not matter.
+//! The bits of a non-negative f32 are ordered as its value is. A sweep over the elements counts how many lie above a
+//! window of these patterns, and those inside it bin by bin. A window with a bin for each pattern that holds the cut gives
+//! it exactly, whatever the number of elements and the order in which they are counted. A sample of the elements says
+//! where to put such a window; if the cut was missed, a window over everything and one over the bin that it shows do not.
 
 /// The bits of |x|: ordered as the magnitudes are; NaN above everything.
+#[inline(always)]
 pub(in crate::merge) fn key(x: f32) -> u32 {
     x.to_bits() & 0x7FFF_FFFF
 }
 
-/// Low bits of a key, which the second sweep counts.
-const LOW: u32 = 15;
-/// Bins of the first sweep, and of the second.
-const BINS: usize = 1 << 16;
+/// Keys are below this.
+const KEYS: u32 = 1 << 31;
+/// Bits of a key that one bin of a window over everything holds.
+const COARSE: u32 = 15;
+/// Patterns that a window around a guess holds. 2^15 of them are a 256th of a magnitude.
+const AROUND: u32 = 8 << COARSE;
 
 /// The border of a set of largest magnitudes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,20 +34,62 @@ impl Cut {
     pub(in crate::merge) const NONE: Self = Self { key: u32::MAX, ties_before: 0 };
 
     /// Whether an element is in.
+    #[inline(always)]
     pub(in crate::merge) fn keeps(self, key: u32, place: u64) -> bool {
         key > self.key || (key == self.key && place < self.ties_before)
     }
 }
 
-/// The search for the k-th largest magnitude.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::merge) struct Selection {
-    /// How many are above the range that is left.
-    above: u64,
-    /// The rank that is sought, from 1.
-    k: u64,
-    /// The bin of the first sweep where it lies.
-    bin: Option<u32>,
+/// Keys `first .. first + (bins << shift)`, counted in bins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::merge) struct Window {
+    first: u32,
+    shift: u32,
+    bins: u32,
+}
+
+impl Window {
+    /// Every key, coarsely.
+    pub(in crate::merge) const ALL: Self = Self { first: 0, shift: COARSE, bins: KEYS >> COARSE };
+
+    /// The keys around a guess, one by one.
+    pub(in crate::merge) fn around(guess: u32) -> Self {
+        Self { first: guess.saturating_sub(AROUND / 2).min(KEYS - AROUND), shift: 0, bins: AROUND }
+    }
+
+    fn span(self) -> u32 {
+        self.bins << self.shift
+    }
+
+    /// Where the k-th largest of the counted elements is, 1 ≤ k ≤ their number.
+    pub(in crate::merge) fn seek(self, counts: &Counts, k: u64) -> Sought {
+        let mut above = counts.above;
+        if above >= k {
+            return Sought::Missed;
+        }
+        for (i, &count) in counts.bins.iter().enumerate().rev() {
+            if above + count >= k {
+                let first = self.first + ((i as u32) << self.shift);
+                return match self.shift {
+                    0 => Sought::Found(Found { key: first, wanted: k - above, ties: count }),
+                    shift => Sought::Within(Self { first, shift: 0, bins: 1 << shift }),
+                };
+            }
+            above += count;
+        }
+        Sought::Missed
+    }
+}
+
+/// What the counts of a window say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::merge) enum Sought {
+    /// It is this.
+    Found(Found),
+    /// It is in this window.
+    Within(Window),
+    /// It is outside the window.
+    Missed,
 }
 
 /// The k-th largest magnitude.
@@ -57,50 +103,51 @@ pub(in crate::merge) struct Found {
     pub(in crate::merge) ties: u64,
 }
 
-impl Selection {
-    /// Seeks the k-th largest; `k` is at least 1 and at most the number of elements that will be counted.
-    pub(in crate::merge) fn new(k: u64) -> Self {
-        Self { above: 0, k, bin: None }
-    }
+/// How many elements lie in each bin of a window, and above it.
+#[derive(Clone, Debug)]
+pub(in crate::merge) struct Counts {
+    above: u64,
+    bins: Vec<u64>,
+}
 
-    /// Empty counts for a sweep.
-    pub(in crate::merge) fn counts() -> Vec<u64> {
-        vec![0; BINS]
+impl Counts {
+    /// Nothing counted yet.
+    pub(in crate::merge) fn new(window: Window) -> Self {
+        Self { above: 0, bins: vec![0; window.bins as usize] }
     }
 
     /// Counts magnitudes.
-    pub(in crate::merge) fn count(&self, values: &[f32], counts: &mut [u64]) {
-        match self.bin {
-            None => values.iter().for_each(|x| counts[(key(*x) >> LOW) as usize] += 1),
-            Some(bin) => {
-                for key in values.iter().map(|x| key(*x)).filter(|key| key >> LOW == bin) {
-                    counts[(key & ((1 << LOW) - 1)) as usize] += 1;
+    #[inline(always)]
+    pub(in crate::merge) fn add(&mut self, window: Window, values: &[f32]) {
+        // First marks, which the compiler makes in vectors, then the few marked ones: few lie in the window.
+        const STEP: usize = 512;
+        let (span, end) = (window.span(), window.first + window.span());
+        let mut marks = [[0u8; 8]; STEP / 8];
+        for values in values.chunks(STEP) {
+            let above: u32 = values.iter().map(|x| u32::from(key(*x) >= end)).sum();
+            self.above += u64::from(above);
+            for (mark, x) in marks.as_flattened_mut().iter_mut().zip(values) {
+                *mark = u8::from(key(*x).wrapping_sub(window.first) < span);
+            }
+            for (values, marks) in values.chunks(8).zip(&marks) {
+                let mut marked = u64::from_le_bytes(*marks);
+                while marked != 0 {
+                    // Marks behind the last value are those of the chunk before.
+                    if let Some(x) = values.get(marked.trailing_zeros() as usize / 8) {
+                        let place = key(*x).wrapping_sub(window.first);
+                        self.bins[(place >> window.shift) as usize] += 1;
+                    }
+                    marked &= marked - 1;
                 }
             }
         }
     }
 
-    /// Narrows the search by the counts of a sweep over all elements: twice, then the magnitude is found.
-    pub(in crate::merge) fn narrow(&mut self, counts: &[u64]) -> Option<Found> {
-        let mut above = self.above;
-        let mut at = 0;
-        for (i, count) in counts.iter().enumerate().rev() {
-            at = i;
-            if above + count >= self.k {
-                break;
-            }
-            above += count;
-        }
-        self.above = above;
-        match self.bin {
-            None => {
-                self.bin = Some(at as u32);
-                None
-            }
-            Some(bin) => {
-                Some(Found { key: bin << LOW | at as u32, wanted: self.k - above, ties: counts[at] })
-            }
-        }
+    /// Both counts together.
+    pub(in crate::merge) fn merge(mut self, other: &Self) -> Self {
+        self.above += other.above;
+        self.bins.iter_mut().zip(&other.bins).for_each(|(a, b)| *a += b);
+        self
     }
 }
 
@@ -109,13 +156,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn find(values: &[f32], k: u64) -> Found {
-        let mut selection = Selection::new(k);
+    fn find(values: &[f32], k: u64, mut window: Window) -> Found {
         loop {
-            let mut counts = Selection::counts();
-            selection.count(values, &mut counts);
-            if let Some(found) = selection.narrow(&counts) {
-                return found;
+            let mut counts = Counts::new(window);
+            let (a, b) = values.split_at(values.len() / 3);
+            counts.add(window, a);
+            let mut others = Counts::new(window);
+            others.add(window, b);
+            match window.seek(&counts.merge(&others), k) {
+                Sought::Found(found) => return found,
+                Sought::Within(smaller) => window = smaller,
+                Sought::Missed => window = Window::ALL,
             }
         }
     }
@@ -123,17 +174,21 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_the_kth_of_a_sort(
-            values in prop::collection::vec(prop_oneof![-2.0f32..2.0, Just(0.0), Just(-0.5), -1e-30f32..1e-30], 1..300),
+            values in prop::collection::vec(
+                prop_oneof![-2.0f32..2.0, Just(0.0), Just(-0.5), -1e-30f32..1e-30, Just(f32::INFINITY)], 1..300),
             place in 0.0f64..1.0,
+            guess in prop_oneof![0.0f32..2.0, Just(0.5), Just(0.0), Just(f32::MAX), Just(f32::NAN)],
         ) {
             let k = 1 + (place * values.len() as f64) as usize;
             let mut sorted: Vec<f32> = values.iter().map(|x| x.abs()).collect();
             sorted.sort_by(|a, b| b.total_cmp(a));
-            let found = find(&values, k as u64);
             let kth = sorted[k - 1];
-            prop_assert_eq!(found.key, kth.to_bits());
-            prop_assert_eq!(found.ties as usize, sorted.iter().filter(|x| **x == kth).count());
-            prop_assert_eq!(found.wanted as usize, sorted[..k].iter().filter(|x| **x == kth).count());
+            for window in [Window::ALL, Window::around(key(guess)), Window::around(key(kth))] {
+                let found = find(&values, k as u64, window);
+                prop_assert_eq!(found.key, kth.to_bits());
+                prop_assert_eq!(found.ties as usize, sorted.iter().filter(|x| **x == kth).count());
+                prop_assert_eq!(found.wanted as usize, sorted[..k].iter().filter(|x| **x == kth).count());
+            }
         }
     }
 }

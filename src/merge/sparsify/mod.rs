@@ -6,7 +6,7 @@
 mod cut;
 mod ranked;
 
-pub(super) use cut::{Cut, Selection, key};
+pub(super) use cut::{Counts, Cut, Found, Sought, Window, key};
 
 use super::arithmetic::Real;
 use crate::random::Draws;
@@ -52,6 +52,7 @@ pub(super) struct Keep {
 impl Keep {
     /// Sets what is dropped to zero and scales the rest. `delta` holds elements `start ..` of the tensor, whole rows where
     /// the mask is by rank; `draws` is there for a random mask.
+    #[inline(always)]
     pub(super) fn apply<F: Real>(&self, draws: Option<&dyn Draws>, start: u64, delta: &mut [F]) {
         match (self.mask, draws) {
             (Mask::All, _) => {}

@@ -1,4 +1,8 @@
-//! Which vector instructions this CPU has, found once at run time.
+//! Which vector instructions this CPU has, found at run time, and code compiled for them.
+#![expect(
+    unsafe_code,
+    reason = "calls code that is compiled for an instruction set, with an `Isa` as proof of it"
+)]
 
 /// An instruction set that this CPU has: a value exists only after a check, so holding one is proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,7 +26,7 @@ impl Isa {
     pub(crate) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
+            if Self::has_avx512() {
                 return Self(Kind::Avx512);
             }
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
@@ -30,6 +34,15 @@ impl Isa {
             }
         }
         Self::portable()
+    }
+
+    /// The part that every CPU with AVX-512 for servers and desktops has (Skylake-X, Zen 4 and later).
+    #[cfg(target_arch = "x86_64")]
+    fn has_avx512() -> bool {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
     }
 
     /// The one that is everywhere.
@@ -46,7 +59,7 @@ impl Isa {
             if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 all.push(Self(Kind::Avx2));
             }
-            if is_x86_feature_detected!("avx512f") {
+            if Self::has_avx512() {
                 all.push(Self(Kind::Avx512));
             }
         }
@@ -57,9 +70,34 @@ impl Isa {
     pub(crate) fn kind(self) -> Kind {
         self.0
     }
+
+    /// Runs `work`, compiled for this instruction set as far as it is inlined: loops in it then run in its vectors. The
+    /// compiler contracts and reorders nothing, so every set gives the same bits.
+    #[inline]
+    pub(crate) fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+        fn avx512<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        match self.0 {
+            // SAFETY: an `Isa` of this kind exists only where the CPU has these features.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => unsafe { avx512(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2 => unsafe { avx2(work) },
+            Kind::Portable => work(),
+        }
+    }
 }
 
-/// The instruction set that the matrix products of this process use. All give the same bits.
+/// The instruction set that the arithmetic of this process uses. All give the same bits.
 pub fn kernel_name() -> &'static str {
     match Isa::detect().kind() {
         #[cfg(target_arch = "x86_64")]

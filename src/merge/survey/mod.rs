@@ -1,0 +1,327 @@
+//! What must be known of the inputs before a tensor can be blended piece by piece: where the magnitudes are cut, how much
+//! was dropped, how elected signs fall when the votes are even, and the angles between models.
+//!
+//! Every fact is found by streaming over the inputs; nothing grows with the size of a tensor. Counts are whole numbers and
+//! sums are taken over blocks of fixed size in their order, so threads and chunks cannot change a fact. A sweep reads a
+//! block of the base once, for all the models that it is swept for.
+//!
+//! - `stream`: reading block by block
+//! - `cuts`: where magnitudes are cut
+//! - `angles`: the angles between models
+
+mod angles;
+mod cuts;
+mod stream;
+
+use super::arithmetic::{Real, with_real};
+use super::kernel::arcs::Arc;
+use super::kernel::{Facts, Form, Term};
+use super::rule::{Along, Blend, Divisor, Elect, Job, Part, Rescale, Scope, Sources, Sparsify};
+use super::sparsify::{Cut, Factor, Keep, Mask, below};
+use crate::checkpoint::{CheckpointError, Span};
+use crate::event::Observer;
+use crate::isa::Isa;
+use angles::{column_arcs, nuslerp, slerp, stock_ratio};
+use cuts::Rank;
+use rayon::prelude::*;
+use stream::{Stream, blocks};
+
+/// Norms below this are not scaled up (mergekit's `rescale`).
+const NO_NORM: f64 = 1e-7;
+/// Sums of weights nearer to zero than this are not divided by (mergekit's `normalize`).
+const NO_WEIGHT: f64 = 1e-8;
+
+/// What is known of the steps of one part.
+type Known = Vec<Keep>;
+
+/// Finds the facts of all jobs, in their order.
+pub(super) fn survey(
+    sources: &Sources,
+    jobs: &[&Job],
+    watch: &dyn Observer,
+) -> Result<Vec<Facts>, CheckpointError> {
+    let survey = Survey { sources, jobs, watch };
+    let mut keeps: Vec<Vec<Known>> = jobs.iter().map(|j| vec![Vec::new(); j.parts.len()]).collect();
+    let stages = jobs.iter().flat_map(|j| &j.parts).map(|p| p.steps.len()).max().unwrap_or(0);
+    for stage in 0..stages {
+        let cuts = survey.cuts_of_models(stage, &keeps)?;
+        let found: Vec<Vec<Option<Keep>>> = jobs
+            .par_iter()
+            .zip(&keeps)
+            .map(|(job, known)| survey.stage(job, known, stage, &cuts))
+            .collect::<Result<_, CheckpointError>>()?;
+        for (known, found) in keeps.iter_mut().flatten().zip(found.into_iter().flatten()) {
+            known.extend(found);
+        }
+    }
+    let zero_is_plus = survey.majority(&keeps)?;
+    jobs.par_iter().zip(keeps).map(|(job, keeps)| survey.facts(job, keeps, zero_is_plus)).collect()
+}
+
+struct Survey<'a> {
+    sources: &'a Sources,
+    jobs: &'a [&'a Job],
+    watch: &'a dyn Observer,
+}
+
+impl Survey<'_> {
+    /// The steps of one stage with the facts of their tensor, by part.
+    fn stage(
+        &self,
+        job: &Job,
+        known: &[Known],
+        stage: usize,
+        models: &[(usize, Cut)],
+    ) -> Result<Vec<Option<Keep>>, CheckpointError> {
+        let steps: Vec<Option<&Sparsify>> = job.parts.iter().map(|part| part.steps.get(stage)).collect();
+        let n = job.info.elements() as u64;
+        let ranks: Vec<Rank> = steps
+            .iter()
+            .enumerate()
+            .flat_map(|(part, step)| ranks(step.as_ref(), n).into_iter().map(move |k| Rank { part, k }))
+            .collect();
+        let mut cuts = self.cuts_of_tensor(job, known, &ranks)?.into_iter();
+        let mut next = || cuts.next().unwrap_or(Cut::ALL);
+        let masks: Vec<Option<Mask>> = steps
+            .iter()
+            .zip(&job.parts)
+            .map(|(step, part)| step.map(|step| mask(job, part, step, models, &mut next)))
+            .collect();
+        let ratios = self.l1_ratios(job, known, &steps, &masks)?;
+        let keep = |((step, mask), ratio): ((Option<&Sparsify>, Option<Mask>), Factor)| {
+            step.zip(mask).map(|(step, mask)| Keep {
+                mask,
+                factor: match (mask, step.rescale()) {
+                    (Mask::All, _) | (_, Rescale::None) => Factor::One,
+                    (_, Rescale::Inverse) => Factor::Over(step.density()),
+                    (_, Rescale::L1) => ratio,
+                },
+            })
+        };
+        Ok(steps.into_iter().zip(masks).zip(ratios).map(keep).collect())
+    }
+
+    /// Σ|δ| / Σ|kept| for the parts whose step asks for it.
+    fn l1_ratios(
+        &self,
+        job: &Job,
+        known: &[Known],
+        steps: &[Option<&Sparsify>],
+        masks: &[Option<Mask>],
+    ) -> Result<Vec<Factor>, CheckpointError> {
+        let mut ratios = vec![Factor::One; job.parts.len()];
+        let mut asked: Vec<(usize, Known, [f64; 2])> = Vec::new();
+        for (part, (step, mask)) in steps.iter().zip(masks).enumerate() {
+            if let (Some(step), Some(mask)) = (step, mask)
+                && step.rescale() == Rescale::L1
+                && *mask != Mask::All
+            {
+                let mut with = known[part].clone();
+                with.push(Keep { mask: *mask, factor: Factor::One });
+                asked.push((part, with, [0.0; 2]));
+            }
+        }
+        if asked.is_empty() {
+            return Ok(ratios);
+        }
+        let mut stream = Stream::new(self);
+        for span in blocks(job) {
+            stream.go(job, span)?;
+            for (part, with, [before, after]) in &mut asked {
+                *before += l1(stream.delta(job, *part, &known[*part], span)?);
+                *after += l1(stream.again(job, *part, with, span));
+            }
+        }
+        for (part, _, [before, after]) in asked {
+            if before >= NO_NORM && after >= NO_NORM {
+                ratios[part] = Factor::Times(with_real!(job.arithmetic, quotient(before, after)));
+            }
+        }
+        Ok(ratios)
+    }
+
+    /// Whether most elements of the model have a positive sum of deltas, for those where the sum is zero.
+    fn majority(&self, keeps: &[Vec<Known>]) -> Result<bool, CheckpointError> {
+        let plain = |job: &Job| matches!(job.blend, Blend::Consensus { elect: Elect::Plain, .. });
+        // One delta alone is zero where its sum is, and then its sign means nothing.
+        if !self.jobs.iter().any(|job| plain(job) && job.parts.len() > 1) {
+            return Ok(true);
+        }
+        let pieces: Vec<(&Job, &Vec<Known>, Span)> = self
+            .jobs
+            .iter()
+            .copied()
+            .zip(keeps)
+            .filter(|(job, _)| plain(job))
+            .flat_map(|(job, known)| blocks(job).map(move |span| (job, known, span)))
+            .collect();
+        let balance: i64 = pieces
+            .par_iter()
+            .map_init(
+                || (Stream::new(self), Vec::new()),
+                |(stream, sums): &mut (Stream<'_>, Vec<f64>), (job, known, span)| {
+                    stream.go(job, *span)?;
+                    sums.clear();
+                    sums.resize(span.len, 0.0);
+                    for (part, known) in known.iter().enumerate() {
+                        add(sums, stream.delta(job, part, known, *span)?);
+                    }
+                    Ok(balance(sums))
+                },
+            )
+            .sum::<Result<i64, CheckpointError>>()?;
+        Ok(balance > 0)
+    }
+
+    fn facts(&self, job: &Job, keeps: Vec<Vec<Keep>>, zero_is_plus: bool) -> Result<Facts, CheckpointError> {
+        let weights: Vec<f64> = job.parts.iter().map(|p| p.weight).collect();
+        let divisor = |divisor: Divisor| match divisor {
+            Divisor::One => 1.0,
+            Divisor::Weights => with_real!(job.arithmetic, sum(&weights)),
+        };
+        let mut columns = Vec::new();
+        let arc = |arc: Arc| {
+            let form = match job.base {
+                Some(_) => Form::Deltas { divisor: arc.divisor, scale: 1.0 },
+                None => Form::Models { divisor: arc.divisor, fused: false },
+            };
+            (form, vec![arc.first, arc.second])
+        };
+        let (form, weights) = match job.blend {
+            Blend::Models { divisor: by, fused } => (Form::Models { divisor: divisor(by), fused }, weights),
+            Blend::Deltas { divisor: by, scale } => {
+                let by = divisor(by);
+                let divisor = if by.abs() < NO_WEIGHT { 1.0 } else { by };
+                (Form::Deltas { divisor, scale }, weights)
+            }
+            Blend::Consensus { elect: Elect::Weighted, divisor, scale } => {
+                (Form::Consensus { weighted: true, zero_is_plus: true, divisor, scale }, weights)
+            }
+            Blend::Consensus { elect: Elect::Plain, divisor, scale } => {
+                (Form::Consensus { weighted: false, zero_is_plus, divisor, scale }, weights)
+            }
+            Blend::Slerp { t } => arc(with_real!(job.arithmetic, slerp(self, job, t))?),
+            Blend::NuSlerp { t, along: Along::Rows } => (Form::RowArcs { t, row: job.row() }, weights),
+            Blend::NuSlerp { t, along: Along::Columns } => {
+                columns = with_real!(job.arithmetic, column_arcs(self, job, t))?;
+                (Form::ColumnArcs, weights)
+            }
+            Blend::NuSlerp { t, along: Along::Whole } => {
+                arc(with_real!(job.arithmetic, nuslerp(self, job, t))?)
+            }
+            Blend::ModelStock { rows: true } => (Form::RowTowards { row: job.row() }, weights),
+            Blend::ModelStock { rows: false } => {
+                (Form::Towards { t: with_real!(job.arithmetic, stock_ratio(self, job))? }, weights)
+            }
+            Blend::NearSwap { t } => (Form::Near { t }, weights),
+        };
+        let terms = job.parts.iter().zip(keeps).zip(weights).map(|((part, keeps), weight)| Term {
+            weight,
+            keeps,
+            draws: part.draws.clone(),
+        });
+        Ok(Facts { form, terms: terms.collect(), columns, granularity: job.granularity() })
+    }
+}
+
+/// How many of the largest magnitudes of a tensor of `n` elements a step must tell apart, in the order of the cuts of its
+/// [`mask`].
+fn ranks(step: Option<&&Sparsify>, n: u64) -> Vec<u64> {
+    match step {
+        Some(Sparsify::Trim { density, scope: Scope::Tensor, .. }) if density.get() < 1.0 => {
+            vec![kept(density.get(), n).max(1)]
+        }
+        Some(Sparsify::Breadcrumbs { density, gamma, .. }) if density.get() < 1.0 => {
+            let (target, top) = (kept(density.get(), n), kept(gamma.get(), n));
+            // Where more is to be kept than lies below the top, the top gives way.
+            let top = top.min(n - target);
+            vec![target + top, top]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Which elements a step keeps; `cut` gives those of its [`ranks`].
+fn mask(
+    job: &Job,
+    part: &Part,
+    step: &Sparsify,
+    models: &[(usize, Cut)],
+    cut: &mut dyn FnMut() -> Cut,
+) -> Mask {
+    match *step {
+        _ if step.density() == 1.0 => Mask::All,
+        Sparsify::Dare { drop, .. } => {
+            Mask::Random { below: below(with_real!(job.arithmetic, probability(1.0 - drop.get()))) }
+        }
+        Sparsify::Della { density, epsilon, .. } => {
+            Mask::Ranked { density: density.get(), epsilon, row: job.row() }
+        }
+        Sparsify::Trim { scope: Scope::Model, .. } => {
+            let cut = models.iter().find(|(source, _)| *source == part.input.source);
+            cut.map_or(Mask::All, |(_, cut)| Mask::Largest(*cut))
+        }
+        Sparsify::Trim { .. } => Mask::Largest(cut()),
+        Sparsify::Breadcrumbs { .. } => {
+            let low = cut();
+            Mask::Between { low, high: cut() }
+        }
+    }
+}
+
+/// Σ|x|, by lanes in a fixed order, so that it runs in vectors and is the same on any.
+fn l1(values: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    Isa::detect().run(
+        #[inline(always)]
+        || {
+            let mut sums = [0.0f64; LANES];
+            let (whole, rest) = values.as_chunks::<LANES>();
+            for values in whole {
+                for (sum, x) in sums.iter_mut().zip(values) {
+                    *sum += f64::from(x.abs());
+                }
+            }
+            for (sum, x) in sums.iter_mut().zip(rest) {
+                *sum += f64::from(x.abs());
+            }
+            sums.iter().sum()
+        },
+    )
+}
+
+fn add(sums: &mut [f64], values: &[f32]) {
+    Isa::detect().run(
+        #[inline(always)]
+        || sums.iter_mut().zip(values).for_each(|(sum, x)| *sum += f64::from(*x)),
+    );
+}
+
+/// How many more are above zero than below.
+fn balance(sums: &[f64]) -> i64 {
+    Isa::detect().run(
+        #[inline(always)]
+        || sums.iter().map(|s| i64::from(*s > 0.0) - i64::from(*s < 0.0)).sum(),
+    )
+}
+
+/// Σ of weights, each rounded to the type.
+fn sum<F: Real>(weights: &[f64]) -> f64 {
+    let sum = weights.iter().fold(F::Sum::ZERO, |sum, w| sum + F::from_f64(*w).widen());
+    F::narrow(sum).to_f64()
+}
+
+/// One number over another.
+fn quotient<F: Real>(a: f64, b: f64) -> f64 {
+    (F::from_f64(a) / F::from_f64(b)).to_f64()
+}
+
+/// What a probability is in the type that masks are drawn in.
+fn probability<F: Real>(p: f64) -> f64 {
+    F::Chance::from_f64(p).to_f64()
+}
+
+/// ⌊share·n⌋.
+fn kept(share: f64, n: u64) -> u64 {
+    (share * n as f64) as u64
+}

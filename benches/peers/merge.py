@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Merging: m3 against mergekit, on the same files, in one run.
 
-    benches/peers/merge.py [--size 135m|1.1b|7b] [--work DIR] [--methods linear,ties,…] [--repeat N] [--no-peer]
+    benches/peers/merge.py [--size 135m|1.1b|7b] [--work DIR] [--out DIR] [--methods linear,ties,…] [--repeat N] [--no-peer]
 
 Makes a base and two fine-tunes of a Llama shape with random weights (seeded, bf16), installs mergekit 0.1.5 into a virtual
 environment under --work, and merges with both from one mergekit YAML per method: wall time and peak memory of the whole
 command, the ratio, and how near m3 comes to the floor: the time in which this machine copies the same number of bytes
-(inputs once, output once, synced to disk). Every input is in the page cache before a run. Nothing is deleted from --work but
-outputs, so a second run is quick. Results that are to be kept go to docs/performance.md with machine and date.
+(inputs once, output once, synced to disk). m3 syncs what it writes, mergekit does not. Every input is in the page cache before a
+run. `ties_model` is the cut over the whole model with the majority sign, which the paper's program has and mergekit has not: m3
+runs it, and mergekit's `ties` stands beside it. With --out on a file system in memory (/dev/shm) the disk plays no part. Nothing is
+deleted from --work but outputs, so a second run is quick. Results that are to be kept go to docs/performance.md with machine and
+date.
 """
 
 import argparse
@@ -28,6 +31,29 @@ SHAPES = {
     "7b": (4096, 11008, 32, 32, 32, 32000),
 }
 MODELS = ["base", "first", "second"]
+
+
+def recipe(method: str, folder: pathlib.Path) -> pathlib.Path:
+    """The file that m3 merges."""
+    if method == "ties_model":
+        file = folder / "ties_model.toml"
+        models = ", ".join(f'"{folder / name}"' for name in MODELS[1:])
+        file.write_text(f'''base = "{folder / "base"}"
+models = [{models}]
+combine = "ties"
+sparsify = [{{ method = "trim", density = 0.5, scope = "model" }}]
+proportion = {{ law = "uniform" }}
+''')
+        return file
+    return peer_recipe(method, folder)
+
+
+def peer_recipe(method: str, folder: pathlib.Path) -> pathlib.Path:
+    """The file that mergekit merges."""
+    method = "ties" if method == "ties_model" else method
+    file = folder / f"{method}.yml"
+    file.write_text(json.dumps(config(method, folder), indent=1))
+    return file
 
 
 def config(method: str, folder: pathlib.Path) -> dict:
@@ -107,10 +133,10 @@ def warm(folder: pathlib.Path) -> int:
     return total
 
 
-def floor(folder: pathlib.Path, inputs: list[str]) -> float:
+def floor(folder: pathlib.Path, inputs: list[str], out: pathlib.Path) -> float:
     """Seconds to read the inputs once and to write one of them, synced."""
     begin = time.monotonic()
-    target = folder / "copy.tmp"
+    target = out / "copy.tmp"
     buffer = bytearray(1 << 22)
     for name in inputs:
         last = name == inputs[-1]
@@ -124,22 +150,23 @@ def floor(folder: pathlib.Path, inputs: list[str]) -> float:
     return taken
 
 
-def timed(command: list[str], environment: dict) -> tuple[float, float]:
-    """Wall seconds and peak resident gigabytes of a command."""
+def timed(command: list[str], environment: dict) -> tuple[float, float, float]:
+    """Wall seconds, processor seconds and peak resident gigabytes of a command."""
     begin = time.monotonic()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
         sys.exit(f"{' '.join(command)} failed:\n{errors.decode()[-2000:]}")
-    return time.monotonic() - begin, usage.ru_maxrss / 1e6
+    return time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=list(SHAPES), default="135m")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
-    parser.add_argument("--methods", default="linear,task_arithmetic,ties,dare_ties,slerp")
+    parser.add_argument("--out", type=pathlib.Path, help="where outputs go [default: the work folder]")
+    parser.add_argument("--methods", default="linear,task_arithmetic,ties,ties_model,dare_ties,slerp")
     parser.add_argument("--repeat", type=int, default=1, help="runs of m3; the best counts")
     parser.add_argument("--no-peer", action="store_true", help="m3 alone")
     args = parser.parse_args()
@@ -163,13 +190,13 @@ def main() -> None:
     make_inputs(folder, args.size)
     read = warm(folder)
     print(f"{args.size}: {read / 1e9:.2f} GB of inputs, {os.cpu_count()} cores\n")
-    print("| method | m3 s | m3 peak GB | floor s | of the floor | mergekit s | mergekit peak GB | ratio |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|")
+    print("| method | m3 s | m3 cpu s | m3 peak GB | floor s | of the floor | mergekit s | mergekit peak GB | ratio |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    place = (args.out or folder).resolve()
     for method in args.methods.split(","):
-        file = folder / f"{method}.yml"
-        file.write_text(json.dumps(config(method, folder), indent=1))
-        out = folder / f"out-{method}"
+        file = recipe(method, folder)
+        out = place / f"out-{method}"
         runs = []
         for _ in range(args.repeat):
             shutil.rmtree(out, ignore_errors=True)
@@ -177,13 +204,15 @@ def main() -> None:
         ours = min(runs)
         shutil.rmtree(out, ignore_errors=True)
         reads = MODELS[1:] if method in ("linear", "slerp") else MODELS
-        least = floor(folder, reads)
+        least = floor(folder, reads, place)
         peer = None
         if not args.no_peer:
-            peer = timed([str(venv / "bin" / "mergekit-yaml"), str(file), str(out), "--allow-crimes"], offline)
+            command = [str(venv / "bin" / "mergekit-yaml"), str(peer_recipe(method, folder)), str(out), "--allow-crimes"]
+            peer = timed(command, offline)
             shutil.rmtree(out, ignore_errors=True)
-        told = f"{peer[0]:.1f} | {peer[1]:.2f} | {peer[0] / ours[0]:.1f}×" if peer else "– | – | –"
-        print(f"| {method} | {ours[0]:.2f} | {ours[1]:.2f} | {least:.2f} | {100 * least / ours[0]:.0f} % | {told} |", flush=True)
+        told = f"{peer[0]:.1f} | {peer[2]:.2f} | {peer[0] / ours[0]:.1f}×" if peer else "– | – | –"
+        share = 100 * least / ours[0]
+        print(f"| {method} | {ours[0]:.2f} | {ours[1]:.2f} | {ours[2]:.3f} | {least:.2f} | {share:.0f} % | {told} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 8] = ["completion", "digest", "dtype", "event", "files", "ids", "random", "units"];
+const GROUND: [&str; 9] =
+    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "units"];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [

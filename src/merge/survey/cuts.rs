@@ -84,7 +84,7 @@ impl Survey<'_> {
         if open.is_empty() {
             return Ok(cuts);
         }
-        let mut stream = Stream::new(self);
+        let mut stream = Stream::glance(self);
         let mut samples = vec![Vec::new(); open.len()];
         for span in spots(job, 0, stride(n)) {
             stream.go(job, span)?;
@@ -95,6 +95,7 @@ impl Survey<'_> {
         }
         let search = |(i, sample): (&usize, Vec<u32>)| Search::new(ranks[*i].k, n, sample);
         let mut searches: Vec<Search> = open.iter().zip(samples).map(search).collect();
+        let mut stream = Stream::new(self);
         // How many elements of each block equal the guess: mostly it is right, and where the ties lie is known at once.
         let mut ties: Vec<Vec<u64>> = Vec::new();
         while searches.iter().any(|search| search.found.is_none()) {
@@ -135,7 +136,7 @@ impl Survey<'_> {
     ) -> Result<Cut, CheckpointError> {
         let mut ties_before = u64::MAX;
         if found.wanted < found.ties {
-            let mut stream = Stream::new(self);
+            let mut stream = Stream::glance(self);
             let mut left = found.wanted;
             'search: for (number, span) in blocks(job).enumerate() {
                 if let Some(here) = ties.get(number).filter(|here| **here < left) {
@@ -199,7 +200,7 @@ impl Survey<'_> {
         let stride = stride(elements / self.jobs.len().clamp(1, 32) as u64);
         let sample = |pieces: &[Piece<'_>]| {
             let mut samples = vec![Vec::new(); models.len()];
-            self.each(stage, &models, pieces, |model, values| {
+            self.each(Stream::glance(self), stage, &models, pieces, |model, values| {
                 samples[model].extend(values.iter().map(|x| key(*x)));
             })?;
             Ok::<_, CheckpointError>(samples)
@@ -214,7 +215,7 @@ impl Survey<'_> {
             let counts = pieces
                 .par_chunks(pieces.len().div_ceil(GROUPS).max(1))
                 .try_fold(empty, |mut counts, pieces| {
-                    self.each(stage, &models, pieces, |model, values| {
+                    self.each(Stream::new(self), stage, &models, pieces, |model, values| {
                         add(&mut counts[model], searches[model].window, values);
                     })?;
                     Ok::<_, CheckpointError>(counts)
@@ -237,12 +238,12 @@ impl Survey<'_> {
     /// Gives the values of each piece to the models that are cut as a whole.
     fn each(
         &self,
+        mut stream: Stream<'_>,
         stage: usize,
         models: &[Whole],
         pieces: &[Piece<'_>],
         mut take: impl FnMut(usize, &[f32]),
     ) -> Result<(), CheckpointError> {
-        let mut stream = Stream::new(self);
         for Piece { job, known, span } in pieces {
             stream.go(job, *span)?;
             for (number, part) in job.parts.iter().enumerate() {

@@ -19,11 +19,12 @@ use super::kernel::{Facts, Form, Term};
 use super::rule::{Along, Blend, Divisor, Elect, Job, Part, Rescale, Scope, Sources, Sparsify};
 use super::sparsify::{Cut, Factor, Keep, Mask, below};
 use crate::checkpoint::{CheckpointError, Span};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::isa::Isa;
 use angles::{column_arcs, nuslerp, slerp, stock_ratio};
 use cuts::Rank;
 use rayon::prelude::*;
+use std::time::Instant;
 use stream::{Stream, blocks};
 
 /// Norms below this are not scaled up (mergekit's `rescale`).
@@ -34,12 +35,45 @@ const NO_WEIGHT: f64 = 1e-8;
 /// What is known of the steps of one part.
 type Known = Vec<Keep>;
 
+/// How often the survey reads the inputs of one tensor, as a rule: more often only where a sample was misleading.
+pub(super) fn sweeps(job: &Job) -> u64 {
+    let steps = || job.parts.iter().flat_map(|part| part.steps.iter().enumerate());
+    let stages = |asks: &dyn Fn(&Sparsify) -> bool| {
+        let mut stages: Vec<usize> =
+            steps().filter(|(_, step)| step.density() < 1.0 && asks(step)).map(|(stage, _)| stage).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages.len() as u64
+    };
+    let cuts = stages(&|step| matches!(step, Sparsify::Trim { .. } | Sparsify::Breadcrumbs { .. }));
+    let norms = stages(&|step| step.rescale() == Rescale::L1);
+    let blend = match job.blend {
+        Blend::Consensus { elect: Elect::Plain, .. } if job.parts.len() > 1 => 1,
+        Blend::Slerp { .. } | Blend::NuSlerp { along: Along::Whole | Along::Columns, .. } => 2,
+        Blend::ModelStock { rows: false } => 1,
+        _ => 0,
+    };
+    cuts + norms + blend
+}
+
 /// Finds the facts of all jobs, in their order.
 pub(super) fn survey(
     sources: &Sources,
     jobs: &[&Job],
     watch: &dyn Observer,
 ) -> Result<Vec<Facts>, CheckpointError> {
+    let total = jobs.iter().map(|job| sweeps(job) * job.info.elements() as u64).sum();
+    if total == 0 {
+        return facts(sources, jobs, watch);
+    }
+    let begun = Instant::now();
+    watch.observe(&Event::Started { work: "surveying", total: Some(total), unit: "parameters" });
+    let facts = facts(sources, jobs, watch)?;
+    watch.observe(&Event::Finished { took: begun.elapsed() });
+    Ok(facts)
+}
+
+fn facts(sources: &Sources, jobs: &[&Job], watch: &dyn Observer) -> Result<Vec<Facts>, CheckpointError> {
     let survey = Survey { sources, jobs, watch };
     let mut keeps: Vec<Vec<Known>> = jobs.iter().map(|j| vec![Vec::new(); j.parts.len()]).collect();
     let stages = jobs.iter().flat_map(|j| &j.parts).map(|p| p.steps.len()).max().unwrap_or(0);

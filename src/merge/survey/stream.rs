@@ -6,6 +6,7 @@ use super::super::rule::{Input, Job};
 use super::super::sparsify::Keep;
 use super::Survey;
 use crate::checkpoint::{CheckpointError, Span};
+use crate::event::Event;
 
 /// Elements of a block; rows are kept whole.
 const BLOCK: usize = 1 << 14;
@@ -23,17 +24,28 @@ pub(super) struct Stream<'a> {
     base: Vec<f32>,
     model: Vec<f32>,
     delta: Vec<f32>,
+    /// Whether blocks are progress.
+    counts: bool,
 }
 
 impl<'a> Stream<'a> {
+    /// For a sweep over whole tensors.
     pub(super) fn new(survey: &'a Survey<'a>) -> Self {
-        Self { survey, base: Vec::new(), model: Vec::new(), delta: Vec::new() }
+        Self { survey, base: Vec::new(), model: Vec::new(), delta: Vec::new(), counts: true }
+    }
+
+    /// For a look here and there.
+    pub(super) fn glance(survey: &'a Survey<'a>) -> Self {
+        Self { counts: false, ..Self::new(survey) }
     }
 
     /// Goes to a block.
     pub(super) fn go(&mut self, job: &Job, span: Span) -> Result<(), CheckpointError> {
         if self.survey.watch.stop_requested() {
             return Err(CheckpointError::Stopped);
+        }
+        if self.counts {
+            self.survey.watch.observe(&Event::Advanced { by: span.len as u64 });
         }
         self.base.clear();
         match &job.base {

@@ -116,18 +116,25 @@ impl Counts {
         Self { above: 0, bins: vec![0; window.bins as usize] }
     }
 
-    /// Counts magnitudes.
+    /// Counts magnitudes, and says how many equal `guess`: often that is one of the commonest (deltas of 16-bit weights have
+    /// few different magnitudes), and then a bin is not touched for each.
     #[inline(always)]
-    pub(in crate::merge) fn add(&mut self, window: Window, values: &[f32]) {
+    pub(in crate::merge) fn add(&mut self, window: Window, guess: u32, values: &[f32]) -> u64 {
         // First marks, which the compiler makes in vectors, then the few marked ones: few lie in the window.
         const STEP: usize = 512;
         let (span, end) = (window.span(), window.first + window.span());
+        let bin = guess.wrapping_sub(window.first);
+        let apart = window.shift == 0 && bin < span;
         let mut marks = [[0u8; 8]; STEP / 8];
+        let mut equal = 0;
         for values in values.chunks(STEP) {
             let above: u32 = values.iter().map(|x| u32::from(key(*x) >= end)).sum();
             self.above += u64::from(above);
+            let here: u32 = values.iter().map(|x| u32::from(key(*x) == guess)).sum();
+            equal += u64::from(here);
             for (mark, x) in marks.as_flattened_mut().iter_mut().zip(values) {
-                *mark = u8::from(key(*x).wrapping_sub(window.first) < span);
+                let inside = key(*x).wrapping_sub(window.first) < span;
+                *mark = u8::from(inside & !(apart & (key(*x) == guess)));
             }
             for (values, marks) in values.chunks(8).zip(&marks) {
                 let mut marked = u64::from_le_bytes(*marks);
@@ -141,6 +148,10 @@ impl Counts {
                 }
             }
         }
+        if apart {
+            self.bins[bin as usize] += equal;
+        }
+        equal
     }
 
     /// Both counts together.
@@ -156,13 +167,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn find(values: &[f32], k: u64, mut window: Window) -> Found {
+    fn find(values: &[f32], k: u64, mut window: Window, guess: u32) -> Found {
         loop {
             let mut counts = Counts::new(window);
             let (a, b) = values.split_at(values.len() / 3);
-            counts.add(window, a);
+            counts.add(window, guess, a);
             let mut others = Counts::new(window);
-            others.add(window, b);
+            others.add(window, guess, b);
             match window.seek(&counts.merge(&others), k) {
                 Sought::Found(found) => return found,
                 Sought::Within(smaller) => window = smaller,
@@ -184,7 +195,7 @@ mod tests {
             sorted.sort_by(|a, b| b.total_cmp(a));
             let kth = sorted[k - 1];
             for window in [Window::ALL, Window::around(key(guess)), Window::around(key(kth))] {
-                let found = find(&values, k as u64, window);
+                let found = find(&values, k as u64, window, key(guess));
                 prop_assert_eq!(found.key, kth.to_bits());
                 prop_assert_eq!(found.ties as usize, sorted.iter().filter(|x| **x == kth).count());
                 prop_assert_eq!(found.wanted as usize, sorted[..k].iter().filter(|x| **x == kth).count());

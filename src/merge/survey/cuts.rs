@@ -106,8 +106,7 @@ impl Survey<'_> {
                 for (number, (search, i)) in searches.iter().zip(&open).enumerate() {
                     let part = ranks[*i].part;
                     let values = stream.delta(job, part, &known[part], span)?;
-                    add(&mut counts[number], search.window, values);
-                    ties[number].push(equal(values, search.guess));
+                    ties[number].push(add(&mut counts[number], search, values));
                 }
             }
             let left = searches.iter_mut().zip(&counts).filter(|(search, _)| search.found.is_none());
@@ -216,7 +215,7 @@ impl Survey<'_> {
                 .par_chunks(pieces.len().div_ceil(GROUPS).max(1))
                 .try_fold(empty, |mut counts, pieces| {
                     self.each(Stream::new(self), stage, &models, pieces, |model, values| {
-                        add(&mut counts[model], searches[model].window, values);
+                        add(&mut counts[model], &searches[model], values);
                     })?;
                     Ok::<_, CheckpointError>(counts)
                 })
@@ -272,11 +271,12 @@ struct Piece<'a> {
     span: Span,
 }
 
-fn add(counts: &mut Counts, window: Window, values: &[f32]) {
+/// Counts, and says how many are the guess.
+fn add(counts: &mut Counts, search: &Search, values: &[f32]) -> u64 {
     Isa::detect().run(
         #[inline(always)]
-        || counts.add(window, values),
-    );
+        || counts.add(search.window, search.guess, values),
+    )
 }
 
 fn equal(values: &[f32], sought: u32) -> u64 {

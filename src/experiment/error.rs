@@ -37,6 +37,19 @@ pub enum ExperimentError {
         /// For what.
         table: &'static str,
     },
+    /// A disk that is too full for the merge.
+    #[error(
+        "`{}` needs {:.3} GB, but its disk has {:.3} GB free; choose another folder, or make room",
+        out.display(), *needed as f64 / 1e9, *free as f64 / 1e9
+    )]
+    NoRoom {
+        /// The folder to write.
+        out: PathBuf,
+        /// Bytes of the merge.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

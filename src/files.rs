@@ -4,8 +4,11 @@
 //! a file and an interrupted writer leaves the old one untouched.
 #![expect(clippy::disallowed_methods, reason = "this file is the wrapper that the others use")]
 
+use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -102,6 +105,21 @@ pub fn check_writable(folder: &Path) -> Result<()> {
     let probe = folder.join(format!(".writable-{}", std::process::id()));
     fs::write(&probe, b"").at("write into", folder)?;
     fs::remove_file(&probe).at("remove", &probe)
+}
+
+/// Bytes that can still be written at `path`: free on the file system of the nearest place at or above it that exists.
+#[expect(unsafe_code, reason = "statvfs(3), which std does not have")]
+pub fn free_space(path: &Path) -> Result<u64> {
+    let there = path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("."));
+    let name = CString::new(there.as_os_str().as_bytes()).map_err(io::Error::from).at("find", there)?;
+    let mut found = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the name ends in a zero byte, and `found` has room for all that the call writes.
+    if unsafe { libc::statvfs(name.as_ptr(), found.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error()).at("measure the free space of", there);
+    }
+    // SAFETY: the call succeeded, so that it has written all of it.
+    let found = unsafe { found.assume_init() };
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 fn sync_folder(folder: &Path) -> Result<()> {
@@ -328,6 +346,15 @@ mod tests {
         log.line("three").unwrap();
         assert_eq!(read(&path).unwrap(), b"one\ntwo\nthree\n");
         assert!(Append::open(&path).unwrap().is_none(), "one writer at a time");
+    }
+
+    #[test]
+    fn free_space_is_that_of_the_nearest_folder_there_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (here, below) = (free_space(dir.path()).unwrap(), free_space(&dir.path().join("a/b")).unwrap());
+        // Others write meanwhile.
+        assert!(here > 0 && here.abs_diff(below) < 1 << 30, "{here} {below}");
+        assert!(free_space(Path::new("not there")).is_ok());
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub struct Checkpoint(Arc<Opened>);
 
 struct Opened {
     origin: ModelRef,
+    pinned: ModelRef,
     path: PathBuf,
     companions: Companions,
     weights: Arc<dyn TensorSource>,
@@ -73,8 +74,10 @@ impl Checkpoint {
     pub fn open(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<Self, CheckpointError> {
         let place = locate(&reference.base, hub::Kind::Model, options)?;
         let (path, companions, mut weights) = open_base(&place)?;
+        let mut pinned = ModelRef { base: pin(&reference.base, &place)?, adapter: None };
         if let Some(location) = &reference.adapter {
             let folder = locate(location, hub::Kind::Adapter, options)?;
+            pinned.adapter = Some(pin(location, &folder)?);
             let adapter = Lora::open(weights, &folder)?;
             for text in adapter.warnings() {
                 options.watch.observe(&Event::Warning { text });
@@ -94,7 +97,7 @@ impl Checkpoint {
             }
             weights = Arc::new(adapter);
         }
-        Ok(Self(Arc::new(Opened { origin: reference.clone(), path, companions, weights })))
+        Ok(Self(Arc::new(Opened { origin: reference.clone(), pinned, path, companions, weights })))
     }
 
     /// Opens a path: a folder or a GGUF file.
@@ -105,6 +108,11 @@ impl Checkpoint {
     /// How it was named.
     pub fn origin(&self) -> &ModelRef {
         &self.0.origin
+    }
+
+    /// Where it was found, so that it can be found again: absolute paths, and models of a hub at their commit.
+    pub fn pinned(&self) -> &ModelRef {
+        &self.0.pinned
     }
 
     /// Where the base is on disk: a folder, or a GGUF file.
@@ -145,6 +153,16 @@ fn locate(
         _ if is_hub_id(&location.place) => hub::find(location, kind, options),
         _ => Err(CheckpointError::NoSuchModel { location: location.place.clone() }),
     }
+}
+
+/// `location`, which was found at `found`: an absolute path, or the commit after which a hub's snapshot is named.
+fn pin(location: &Location, found: &Path) -> Result<Location, CheckpointError> {
+    if files::exists(Path::new(&location.place)) {
+        let place = files::canonical(found)?.to_string_lossy().into_owned();
+        return Ok(Location { place, revision: None });
+    }
+    let commit = found.file_name().map(|name| name.to_string_lossy().into_owned());
+    Ok(Location { place: location.place.clone(), revision: commit })
 }
 
 /// Whether a text can be a hub's `organisation/name`.

@@ -49,14 +49,29 @@ struct Shard<'a> {
 /// leaves no `target`. Weights are streamed in chunks on all cores; a weight that is NaN or infinite is an error unless allowed.
 /// `extra` is asked for more files (a record of the merge, a model card) when all weights are written: digests of what was
 /// read for them are known by then.
-pub fn write_checkpoint(
+pub fn write_checkpoint<E: From<CheckpointError>>(
     source: &dyn TensorSource,
     companions: &Companions,
     target: &Path,
     options: &WriteOptions,
-    extra: impl FnOnce() -> Result<Files, CheckpointError>,
+    extra: impl FnOnce() -> Result<Files, E>,
     watch: &dyn Observer,
-) -> Result<(), CheckpointError> {
+) -> Result<(), E> {
+    let staged = stage(source, companions, target, options, watch)?;
+    for (name, bytes) in extra()? {
+        files::write(&staged.path().join(name), &bytes).map_err(CheckpointError::from)?;
+    }
+    Ok(staged.commit().map_err(CheckpointError::from)?)
+}
+
+/// Writes everything but the extra files beside `target`.
+fn stage(
+    source: &dyn TensorSource,
+    companions: &Companions,
+    target: &Path,
+    options: &WriteOptions,
+    watch: &dyn Observer,
+) -> Result<Staged, CheckpointError> {
     if files::exists(target) {
         return Err(CheckpointError::OutputExists { path: target.to_owned() });
     }
@@ -83,16 +98,15 @@ pub fn write_checkpoint(
     }
     files::write(&staged.path().join("config.json"), pretty(&Value::Object(config)).as_bytes())?;
     files::write(&staged.path().join("tokenizer.json"), &companions.tokenizer)?;
-    for (name, bytes) in companions.others.iter().chain(&extra()?) {
+    for (name, bytes) in &companions.others {
         files::write(&staged.path().join(name), bytes)?;
     }
     if shards.len() > 1 {
         let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
         files::write(&staged.path().join("model.safetensors.index.json"), pretty(&index).as_bytes())?;
     }
-    staged.commit()?;
     watch.observe(&Event::Finished { took: begun.elapsed() });
-    Ok(())
+    Ok(staged)
 }
 
 /// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.

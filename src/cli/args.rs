@@ -1,8 +1,11 @@
 //! The flags, as typed.
 
 use crate::checkpoint::ModelRef;
-use crate::units::TokenCount;
+use crate::dtype::DType;
+use crate::merge::{Combine, Rescale, Scope, Vocabulary};
+use crate::units::{Alpha, Density, DropRate, Lambda, Scale, TokenCount};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -30,9 +33,9 @@ pub(super) enum Command {
     Reproduce(Reproduce),
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
-    /// Write a merge as a Hugging Face folder.
+    /// Write a merge as a Hugging Face folder: of a recipe file, or of a recipe on flags.
     Merge(Merge),
-    /// Say what models are, and whether they fit together.
+    /// Say what models are, and whether they fit together; or what a recipe will do, and what it will cost.
     Inspect(Inspect),
     /// Continue prompts.
     Generate(Generate),
@@ -128,18 +131,25 @@ pub(super) enum SandboxName {
 
 #[derive(Debug, Group)]
 pub(super) struct Merge {
-    /// A recipe file: TOML, or mergekit's YAML (`.yml`, `.yaml`).
-    pub(super) recipe: PathBuf,
+    /// A recipe file: TOML, mergekit's YAML (`.yml`, `.yaml`), or the m3_recipe.json of a merge, which is then made again.
+    #[arg(conflicts_with = "RecipeFlags")]
+    pub(super) recipe: Option<PathBuf>,
     /// The folder to write, which must not exist.
-    #[arg(long, value_name = "DIR")]
-    pub(super) out: PathBuf,
-    /// Largest shard in bytes.
-    #[arg(long, default_value_t = 5_000_000_000, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "DIR", required_unless_present = "print_recipe")]
+    pub(super) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) flags: RecipeFlags,
+    /// Largest shard: bytes, or with a unit (500MB, 4GiB).
+    #[arg(long, default_value = "5GB", value_name = "SIZE", value_parser = size)]
     pub(super) shard_size: u64,
+    /// Memory to stay within, estimated as `m3 inspect RECIPE` says it: fewer threads work if all need more.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
     /// Go on where a weight is NaN or infinite.
     #[arg(long)]
     pub(super) allow_nan: bool,
-    /// Seed of the random methods of a mergekit configuration [default: 0]. A TOML recipe has its seeds inside.
+    /// Seed of what is drawn: of a mergekit configuration's random methods, or of the recipe on flags [default: 0]. A TOML
+    /// recipe has its seeds inside.
     #[arg(long, value_name = "N")]
     pub(super) seed: Option<u64>,
     /// Machine-readable output on stdout.
@@ -147,9 +157,75 @@ pub(super) struct Merge {
     pub(super) json: bool,
 }
 
+/// The fields of a TOML recipe as flags. What is not here (several steps, breadcrumbs, DELLA) is written in a file.
+#[derive(Debug, Group)]
+#[group(id = "RecipeFlags", multiple = true)]
+#[command(next_help_heading = "A recipe on flags, in place of RECIPE")]
+pub(super) struct RecipeFlags {
+    /// The pre-trained model: a path or ORGANISATION/NAME of a hub, with @REVISION and +ADAPTER.
+    #[arg(long, value_name = "MODEL")]
+    pub(super) base: Option<String>,
+    /// A fine-tuned model; given once for each, in the order of the proportions.
+    #[arg(long = "model", value_name = "MODEL", required_unless_present = "recipe")]
+    pub(super) models: Vec<String>,
+    /// average, task_arithmetic, ties, slerp, nuslerp, model_stock.
+    #[arg(long, value_name = "HOW", required_unless_present = "recipe", value_parser = named::<Combine>)]
+    pub(super) combine: Option<Combine>,
+    /// The magnitude s [default: 1].
+    #[arg(long, value_name = "S")]
+    pub(super) scale: Option<Scale>,
+    /// Proportion: λ of the first of two models, 1 − λ of the second.
+    #[arg(long, value_name = "λ", group = "proportion")]
+    pub(super) lambda: Option<Lambda>,
+    /// Proportion: these, one for each model; they sum to one.
+    #[arg(long, value_name = "λ,…", group = "proportion", value_delimiter = ',')]
+    pub(super) weights: Vec<f64>,
+    /// Proportion: the same for each model.
+    #[arg(long, group = "proportion")]
+    pub(super) uniform: bool,
+    /// Proportion: λ drawn from Beta(α, α), for two models.
+    #[arg(long, value_name = "α", group = "proportion")]
+    pub(super) alpha: Option<Alpha>,
+    /// Proportion: drawn from Dirichlet(α, …, α), for any number of models.
+    #[arg(long, value_name = "α", group = "proportion")]
+    pub(super) dirichlet: Option<Alpha>,
+    /// Proportion: λ_k ∝ 1/k^p in the order of the models.
+    #[arg(long, value_name = "P", group = "proportion")]
+    pub(super) p_series: Option<f64>,
+    /// Which draw of the seed [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(super) index: Option<u64>,
+    /// First drop this share of each delta at random (DARE).
+    #[arg(long, value_name = "SHARE", group = "step")]
+    pub(super) dare: Option<DropRate>,
+    /// First keep only this share of each delta, the largest magnitudes (the trim of TIES).
+    #[arg(long, value_name = "SHARE", group = "step")]
+    pub(super) trim: Option<Density>,
+    /// Over what --trim cuts: tensor, model [default: tensor].
+    #[arg(long, value_name = "WHAT", requires = "trim", value_parser = named::<Scope>)]
+    pub(super) scope: Option<Scope>,
+    /// How what is left is scaled up: none, inverse, l1 [default: inverse for --dare, none for --trim].
+    #[arg(long, value_name = "HOW", requires = "step", value_parser = named::<Rescale>)]
+    pub(super) rescale: Option<Rescale>,
+    /// Element type of the result: f32, f16, bf16 [default: that of the base, or of the first model].
+    #[arg(long, value_name = "TYPE", value_parser = named::<DType>)]
+    pub(super) dtype: Option<DType>,
+    /// Where vocabularies differ: equal, base, union, pad, keep-padding [default: equal].
+    #[arg(long, value_name = "POLICY", value_parser = named::<Vocabulary>)]
+    pub(super) vocabulary: Option<Vocabulary>,
+    /// Print these flags as a TOML recipe, and do nothing else.
+    #[arg(long)]
+    pub(super) print_recipe: bool,
+}
+
+/// A value by the name that recipe files have for it.
+fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    T::deserialize(text.into_deserializer()).map_err(|e: serde::de::value::Error| e.to_string())
+}
+
 #[derive(Debug, Group)]
 pub(super) struct Inspect {
-    /// Models; each is compared with the first, which should be the base.
+    /// Models; each is compared with the first, which should be the base. Or one recipe file.
     #[arg(required = true, value_parser = model)]
     pub(super) models: Vec<ModelRef>,
     /// Read the weights once and say whether each model is a fine-tune of the first.
@@ -186,6 +262,26 @@ pub(super) struct Generate {
     pub(super) json: bool,
 }
 
+/// Bytes: a number with or without a unit.
+fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("KB", 1000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+    ];
+    let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit) = unit.unwrap_or((text.strip_suffix('B').unwrap_or(text), 1));
+    match number.trim_end().parse::<f64>() {
+        Ok(number) if number > 0.0 && number * unit as f64 >= 1.0 => Ok((number * unit as f64) as u64),
+        _ => Err("a number of bytes above 0 is needed, with or without a unit: 500MB, 4GiB".into()),
+    }
+}
+
 fn model(text: &str) -> Result<ModelRef, String> {
     text.parse::<ModelRef>().map_err(|e| e.to_string())
 }
@@ -215,5 +311,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let sizes = [("1", 1), ("17B", 17), ("500MB", 500_000_000), ("4GiB", 4 << 30), ("1.5 KB", 1500)];
+        for (text, bytes) in sizes {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "0", "-1", "MB", "5 apples", "0.1B", "NaN"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! `m3 inspect MODEL…`: what checkpoints are and whether they fit together.
+//! `m3 inspect MODEL…`: what checkpoints are and whether they fit together. A recipe goes on to `forecast`.
 
 use super::args::Inspect;
 use super::failure::Failure;
+use super::forecast;
 use super::output::Output;
 use super::settings::Settings;
-use crate::checkpoint::{Checkpoint, OpenOptions, TensorSource};
-use crate::experiment::ExperimentError;
+use crate::checkpoint::{Checkpoint, Manifest, TensorSource};
+use crate::experiment::{ExperimentError, recipe_file};
 use crate::merge::{Agreement, Descent, Lineage, lineage};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -15,8 +16,9 @@ use std::process::ExitCode;
 /// Names of differing tensors that are shown to a person; `--json` has all.
 const SHOWN: usize = 3;
 
+/// What the headers of a model say.
 #[derive(Serialize)]
-struct Inspected {
+pub(super) struct Inspected {
     model: String,
     parameters: usize,
     tensors: usize,
@@ -46,45 +48,78 @@ struct Inspected {
 }
 
 pub(super) fn run(args: &Inspect, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    let options = OpenOptions { hub: settings.hub().clone(), watch: output };
+    match (args.models.as_slice(), args.models.iter().find_map(recipe_file)) {
+        (_, None) => {}
+        ([_], Some(recipe)) => return forecast::run(recipe, args, settings, output),
+        (_, Some(recipe)) => {
+            return Err(Failure::request(format!(
+                "`{}` is a recipe, which names its models; inspect it alone",
+                recipe.display()
+            )));
+        }
+    }
+    let options = settings.open(output);
     let opened = args
         .models
         .iter()
         .map(|reference| Checkpoint::open(reference, &options).map_err(ExperimentError::from))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut found = Vec::new();
-    for (number, model) in opened.iter().enumerate() {
-        let first = &opened[0];
-        let mut one = headers(model, first);
-        if number > 0 {
-            one.agreement = Some(Agreement::of(first, model));
-            if args.lineage {
-                one.lineage = Some(lineage(first, model, output).map_err(ExperimentError::from)?);
-            }
-        }
-        found.push(one);
-    }
+    let found = examine(&opened.iter().collect::<Vec<_>>(), args.lineage, output)?;
     let fits = found.iter().all(|m| m.agreement.as_ref().is_none_or(Agreement::whole));
     if args.json {
         output.result(&format!("{}\n", serde_json::json!({ "fits": fits, "models": found })));
     } else {
-        output.result(&told(&found, fits));
+        let mut text = told(&found);
+        if found.len() > 1 {
+            text.push_str(if fits {
+                "the models fit together\n"
+            } else {
+                "the models do NOT fit together as they are\n"
+            });
+        }
+        output.result(&text);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn headers(model: &Checkpoint, first: &Checkpoint) -> Inspected {
-    let (manifest, config) = (model.manifest(), &model.companions().config);
+/// What each model is, and how it compares with the first.
+pub(super) fn examine(
+    models: &[&Checkpoint],
+    with_lineage: bool,
+    output: &Output,
+) -> Result<Vec<Inspected>, Failure> {
+    let mut found = Vec::new();
+    for (number, model) in models.iter().enumerate() {
+        let first = models[0];
+        let mut one = headers(model, first);
+        if number > 0 {
+            one.agreement = Some(Agreement::of(first, *model));
+            if with_lineage {
+                one.lineage = Some(lineage(first, *model, output).map_err(ExperimentError::from)?);
+            }
+        }
+        found.push(one);
+    }
+    Ok(found)
+}
+
+/// Parameters by element type.
+pub(super) fn by_dtype(manifest: &Manifest) -> BTreeMap<String, usize> {
     let mut dtypes = BTreeMap::new();
     for (_, info) in manifest.iter() {
         *dtypes.entry(info.dtype.to_string()).or_insert(0) += info.elements();
     }
+    dtypes
+}
+
+fn headers(model: &Checkpoint, first: &Checkpoint) -> Inspected {
+    let (manifest, config) = (model.manifest(), &model.companions().config);
     Inspected {
         model: model.origin().to_string(),
         parameters: manifest.parameters(),
         tensors: manifest.len(),
         bytes: manifest.iter().map(|(_, info)| info.bytes()).sum(),
-        dtypes,
+        dtypes: by_dtype(manifest),
         layers: config.layers,
         hidden_size: config.hidden_size,
         intermediate_size: config.intermediate_size,
@@ -100,7 +135,8 @@ fn headers(model: &Checkpoint, first: &Checkpoint) -> Inspected {
     }
 }
 
-fn told(found: &[Inspected], fits: bool) -> String {
+/// The same for a person.
+pub(super) fn told(found: &[Inspected]) -> String {
     let mut text = String::new();
     for m in found {
         let dtypes: Vec<&str> = m.dtypes.keys().map(String::as_str).collect();
@@ -135,11 +171,6 @@ fn told(found: &[Inspected], fits: bool) -> String {
                 );
             }
         }
-    }
-    if found.len() > 1 {
-        let verdict =
-            if fits { "the models fit together" } else { "the models do NOT fit together as they are" };
-        let _ = writeln!(text, "{verdict}");
     }
     text
 }

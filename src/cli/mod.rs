@@ -5,11 +5,15 @@
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
 //! - one file for each command: `reproduce`, `eval`, `merge`, `inspect`, `generate`, `doctor`
+//! - `flags`: the recipe that the flags of `merge` say
+//! - `forecast`: what `inspect` says of a recipe
 
 mod args;
 mod doctor;
 mod eval;
 mod failure;
+mod flags;
+mod forecast;
 mod generate;
 mod inspect;
 mod merge;

@@ -16,7 +16,7 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
     let data = DataSource::Embedded(manifest.data.clone());
     let lab = settings.lab(&args.running, data, manifest.limit)?;
     let table = match args.table {
-        TableName::Table1 => experiment::table1(&manifest, lab, output)?,
+        TableName::Table1 => experiment::table1(&manifest, lab, &settings.open(output), output)?,
     };
     let formats =
         [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];

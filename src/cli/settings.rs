@@ -3,8 +3,9 @@
 
 use super::args::{Args, EngineName, Running, SandboxName};
 use super::failure::Failure;
+use super::output::Output;
 use crate::bench::DataSource;
-use crate::checkpoint::HubOptions;
+use crate::checkpoint::{HubOptions, OpenOptions};
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::sandbox;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,11 @@ impl Settings {
     /// Where models that are not on disk come from.
     pub(super) fn hub(&self) -> &HubOptions {
         &self.hub
+    }
+
+    /// How models are looked for.
+    pub(super) fn open<'o>(&self, output: &'o Output) -> OpenOptions<'o> {
+        OpenOptions { hub: self.hub.clone(), watch: output }
     }
 
     /// The folder of the project's own files.

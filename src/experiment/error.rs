@@ -37,6 +37,33 @@ pub enum ExperimentError {
         /// For what.
         table: &'static str,
     },
+    /// A disk that is too full for the merge.
+    #[error(
+        "`{}` needs {:.3} GB, but its disk has {:.3} GB free; choose another folder, or make room",
+        out.display(), *needed as f64 / 1e9, *free as f64 / 1e9
+    )]
+    NoRoom {
+        /// The folder to write.
+        out: PathBuf,
+        /// Bytes of the merge.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+    /// A bound on memory that even one thread cannot keep.
+    #[error(
+        "the merge needs {:.0} MB of memory with one thread, and `--memory` allows {:.0} MB; allow more",
+        *needed as f64 / 1e6, *memory as f64 / 1e6
+    )]
+    NoMemory {
+        /// Bytes allowed.
+        memory: u64,
+        /// Bytes that one thread needs.
+        needed: u64,
+    },
+    /// Threads that the system did not give.
+    #[error("cannot start threads")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

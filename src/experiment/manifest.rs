@@ -1,6 +1,7 @@
 //! A suite: which models, skills, search and data make the tables. Files in `experiments/`.
 
 use super::ExperimentError;
+use crate::checkpoint::ModelRef;
 use crate::files;
 use crate::ids::BenchmarkId;
 use crate::search::PairSpace;
@@ -22,8 +23,9 @@ pub struct Manifest {
     /// At most so many items of each benchmark's split; all of them when left out.
     #[serde(default)]
     pub limit: Option<usize>,
-    /// Folders of the models by name; `base` is the pre-trained one.
-    pub models: BTreeMap<String, PathBuf>,
+    /// The models by name; `base` is the pre-trained one. In the file they are named as everywhere; a path is looked for
+    /// beside the file first.
+    pub models: BTreeMap<String, String>,
     /// Which benchmarks make a model's skill.
     pub skills: BTreeMap<String, Vec<BenchmarkId>>,
     /// The candidates of a pair.
@@ -49,14 +51,14 @@ impl Manifest {
         let folder = path.parent().unwrap_or(Path::new(""));
         manifest.data = folder.join(&manifest.data);
         for model in manifest.models.values_mut() {
-            *model = folder.join(&*model);
+            *model = ModelRef::parse_in(model, folder)?.to_string();
         }
         Ok(manifest)
     }
 
-    /// The folder of a model.
-    pub fn model(&self, name: &str, table: &'static str) -> Result<&Path, ExperimentError> {
-        self.models.get(name).map(PathBuf::as_path).ok_or_else(|| self.lacks("model", name, table))
+    /// What a model is, from the working folder.
+    pub fn model(&self, name: &str, table: &'static str) -> Result<&str, ExperimentError> {
+        self.models.get(name).map(String::as_str).ok_or_else(|| self.lacks("model", name, table))
     }
 
     /// The benchmarks of a skill.

@@ -1,7 +1,7 @@
 //! **Which jobs reproduce the paper, and who plugs into whom?**
 //!
 //! - `manifest`: a suite as its file in `experiments/` says it
-//! - `model`: what can be evaluated: a folder, or a merge that nobody has written
+//! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
@@ -17,5 +17,5 @@ mod table1;
 pub use error::ExperimentError;
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;
-pub use model::Model;
+pub use model::{Bounds, Model, recipe_file};
 pub use table1::table1;

@@ -2,12 +2,13 @@
 
 use super::ExperimentError;
 use crate::checkpoint::{
-    Checkpoint, Companions, Folder, Gguf, HubOptions, ModelRef, OpenOptions, TensorSource, WriteOptions,
+    Checkpoint, Companions, Gguf, HubOptions, ModelRef, OpenOptions, TensorSource, WriteOptions,
     write_checkpoint,
 };
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::files;
-use crate::merge::{Inputs, Mergekit, Plan, Recipe};
+use crate::merge::{Asked, Inputs, MadeFrom, NamedInput, Plan, Provenance, Recipe, Record, card};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,39 +20,43 @@ pub struct Model {
     pub weights: Arc<dyn TensorSource>,
     /// Config and tokenizer.
     pub companions: Companions,
-    /// What it is, for people and for replay.
+    /// What it is, for people.
     pub about: Value,
+    /// How a merge came about; none for a checkpoint.
+    pub provenance: Option<Provenance>,
+    /// The threads that it is written with, where they are not all.
+    pub(super) pool: Option<Arc<ThreadPool>>,
+}
+
+/// What a merge must keep to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds<'a> {
+    /// Where it will be written, if it will: there must be room.
+    pub out: Option<&'a Path>,
+    /// Bytes of memory; where all threads together need more, fewer of them work.
+    pub memory: Option<u64>,
+}
+
+/// The file of a recipe, where `reference` names one: a file that is no GGUF file.
+pub fn recipe_file(reference: &ModelRef) -> Option<&Path> {
+    let place = Path::new(&reference.base.place);
+    let plain = reference.adapter.is_none() && reference.base.revision.is_none();
+    (plain && files::is_file(place) && !Gguf::is_one(place)).then_some(place)
 }
 
 impl Model {
-    /// Opens what `reference` names: a file that is no GGUF file is a recipe, everything else a checkpoint.
+    /// Opens what `reference` names: a file that is no GGUF file is a recipe (the seed of mergekit's random methods is 0),
+    /// everything else a checkpoint.
     pub fn open(
         reference: &ModelRef,
         hub: &HubOptions,
         watch: &dyn Observer,
     ) -> Result<Self, ExperimentError> {
-        match reference {
-            ModelRef { base: location, adapter: None }
-                if files::is_file(Path::new(&location.place))
-                    && !Gguf::is_one(Path::new(&location.place)) =>
-            {
-                Self::recipe(Path::new(&location.place), hub, watch)
-            }
-            _ => {
-                let options = OpenOptions { hub: hub.clone(), watch };
-                Ok(Self::checkpoint(&Checkpoint::open(reference, &options)?))
-            }
+        if let Some(path) = recipe_file(reference) {
+            return Self::asked(&Asked::read(path, 0)?, Bounds::default(), hub, watch);
         }
-    }
-
-    /// The merge of a recipe file, mergekit's where it ends in `.yml` or `.yaml`; the seed of that is 0.
-    pub fn recipe(path: &Path, hub: &HubOptions, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        if Mergekit::is_named(path) {
-            return Self::mergekit(&Mergekit::read(path)?, 0, hub, watch);
-        }
-        let recipe = Recipe::read(path)?;
-        let inputs = Inputs::open(&recipe)?;
-        Self::merged(&recipe, inputs, watch)
+        let options = OpenOptions { hub: hub.clone(), watch };
+        Ok(Self::checkpoint(&Checkpoint::open(reference, &options)?))
     }
 
     /// A checkpoint of any kind as it is.
@@ -60,55 +65,112 @@ impl Model {
             weights: Arc::new(checkpoint.clone()),
             companions: checkpoint.companions().clone(),
             about: json!({ "checkpoint": checkpoint.origin(), "path": checkpoint.path() }),
+            provenance: None,
+            pool: None,
         }
     }
 
-    /// A checkpoint as it is.
-    pub fn folder(folder: &Arc<Folder>) -> Self {
-        Self {
-            weights: folder.clone(),
-            companions: folder.companions().clone(),
-            about: json!({ "folder": folder.path() }),
-        }
-    }
-
-    /// A merge of opened inputs.
-    pub fn merged(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        let plan = Plan::new(recipe, inputs, watch)?;
-        let companions = plan.companions().clone();
-        let about = json!({ "recipe": recipe, "coefficients": plan.coefficients() });
-        Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
-    }
-
-    /// The merge of a mergekit configuration; `seed` is that of its random methods.
-    pub fn mergekit(
-        recipe: &Mergekit,
-        seed: u64,
+    /// The merge that a recipe asks for. Everything that headers can tell is checked before the first weight is read.
+    pub fn asked(
+        asked: &Asked,
+        bounds: Bounds<'_>,
         hub: &HubOptions,
         watch: &dyn Observer,
     ) -> Result<Self, ExperimentError> {
-        let plan = recipe.plan(seed, hub, watch)?;
-        let companions = plan.companions().clone();
-        let about = json!({ "mergekit": recipe.text(), "seed": seed });
-        Ok(Self { weights: Arc::new(plan.survey(watch)?), companions, about })
+        let inputs = asked.open(&OpenOptions { hub: hub.clone(), watch })?;
+        let plan = asked.plan(&inputs, watch)?;
+        if let Some(out) = bounds.out {
+            check_room(out, &plan)?;
+        }
+        let pool = bounds.memory.map(|memory| pool_within(memory, &plan, &inputs)).transpose()?;
+        asked.verify(&inputs)?;
+        let provenance = Provenance { made_from: asked.made_from()?, inputs };
+        let mut model = within(pool.as_ref(), || Self::planned(plan, provenance, watch))?;
+        model.pool = pool.map(Arc::new);
+        if let Some(record) = asked.record().filter(|r| model.weights.digest().is_ok_and(|d| d != r.digest)) {
+            let text = format!(
+                "the record was made by m3 {}, whose rules this version ({}) has under another key: the weights may differ \
+                 from those of the record",
+                record.m3,
+                env!("CARGO_PKG_VERSION")
+            );
+            watch.observe(&Event::Warning { text: &text });
+        }
+        Ok(model)
     }
 
-    /// Writes it as a folder, with `m3_recipe.json` beside the weights: what it is, down to the drawn numbers and the
-    /// digest of the inputs, so that the same bytes can be made again.
+    /// A merge of opened inputs, as a search makes them.
+    pub fn merged(recipe: &Recipe, inputs: &Inputs, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        let plan = Plan::new(recipe, inputs, watch)?;
+        let named = |(named, checkpoint): (&String, &Checkpoint)| NamedInput {
+            named: named.clone(),
+            checkpoint: checkpoint.clone(),
+        };
+        let made_from = MadeFrom::Recipe {
+            asked: Box::new(recipe.clone()),
+            direction: recipe.direction()?,
+            coefficients: recipe.coefficients()?,
+        };
+        let inputs = recipe.names().zip(inputs.all()).map(named).collect();
+        Self::planned(plan, Provenance { made_from, inputs }, watch)
+    }
+
+    fn planned(plan: Plan, provenance: Provenance, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+        Ok(Self {
+            companions: plan.companions().clone(),
+            weights: Arc::new(plan.survey(watch)?),
+            about: json!(provenance.made_from),
+            provenance: Some(provenance),
+            pool: None,
+        })
+    }
+
+    /// Writes it as a folder. Beside the weights of a merge stand `m3_recipe.json`, from which the same bytes come again, and
+    /// a model card.
     pub fn write(
         &self,
         target: &Path,
         options: &WriteOptions,
         watch: &dyn Observer,
     ) -> Result<(), ExperimentError> {
-        let record = || {
-            let record = json!({
-                "m3": env!("CARGO_PKG_VERSION"),
-                "made_from": self.about,
-                "digest": self.weights.digest()?,
-            });
-            Ok(vec![("m3_recipe.json".to_owned(), format!("{record:#}\n").into_bytes())])
+        let extra = || {
+            let Some(provenance) = &self.provenance else { return Ok(Vec::new()) };
+            let record = Record::new(provenance, self.weights.digest()?)?;
+            let name = target.file_name().map_or_else(|| "merge".into(), |name| name.to_string_lossy());
+            Ok(vec![
+                (Record::FILE.to_owned(), record.text().into_bytes()),
+                ("README.md".to_owned(), card(&name, &record).into_bytes()),
+            ])
         };
-        Ok(write_checkpoint(self.weights.as_ref(), &self.companions, target, options, record, watch)?)
+        within(self.pool.as_deref(), || {
+            write_checkpoint(self.weights.as_ref(), &self.companions, target, options, extra, watch)
+        })
     }
+}
+
+/// Works on the threads of a pool, or on all.
+fn within<R: Send>(pool: Option<&ThreadPool>, work: impl FnOnce() -> R + Send) -> R {
+    match pool {
+        Some(pool) => pool.install(work),
+        None => work(),
+    }
+}
+
+/// As many threads as keep a merge within so many bytes.
+fn pool_within(memory: u64, plan: &Plan, inputs: &[NamedInput]) -> Result<ThreadPool, ExperimentError> {
+    let threads = plan
+        .threads_within(memory, inputs, rayon::current_num_threads())
+        .map_err(|needed| ExperimentError::NoMemory { memory, needed })?;
+    Ok(ThreadPoolBuilder::new().num_threads(threads).build()?)
+}
+
+/// Makes sure that a merge fits where it will be written.
+fn check_room(out: &Path, plan: &Plan) -> Result<(), ExperimentError> {
+    let companions = plan.companions();
+    let beside = companions.tokenizer.len() + companions.others.iter().map(|(_, b)| b.len()).sum::<usize>();
+    let (needed, free) = (plan.bytes() + beside as u64, files::free_space(out)?);
+    if needed <= free {
+        return Ok(());
+    }
+    Err(ExperimentError::NoRoom { out: out.to_owned(), needed, free })
 }

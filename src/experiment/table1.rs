@@ -4,7 +4,7 @@
 use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
-use crate::checkpoint::Folder;
+use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::evaluate::{Evaluation, Subject, mean_of, paired_difference};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
@@ -12,7 +12,6 @@ use crate::merge::{Combine, DirectionLaw, Inputs, Recipe};
 use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, Table};
 use crate::search::{Campaign, Candidate, Fitness, Objective, ObjectiveError};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 const TABLE: &str = "table1";
@@ -31,17 +30,19 @@ pub(super) fn benchmarks(manifest: &Manifest) -> Vec<BenchmarkId> {
     all
 }
 
-/// Reproduces Table 1. `settings` say where runs are kept, who answers and how programs are confined.
+/// Reproduces Table 1. `settings` say where runs are kept, who answers and how programs are confined; `options` how models
+/// are looked for.
 pub fn table1(
     manifest: &Manifest,
     settings: super::LabSettings,
+    options: &OpenOptions<'_>,
     watch: &dyn Observer,
 ) -> Result<Table, ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
     let names = ["base", "lm", "math", "code"];
-    let mut folders = BTreeMap::new();
+    let mut models = BTreeMap::new();
     for name in names {
-        folders.insert(name, Arc::new(Folder::open(manifest.model(name, TABLE)?)?));
+        models.insert(name, Checkpoint::open(&manifest.model(name, TABLE)?.parse()?, options)?);
     }
     let ids = benchmarks(manifest);
     let whole = Whole(watch);
@@ -53,7 +54,7 @@ pub fn table1(
     for id in manifest.skills.values().flatten() {
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
-    let bench = Bench { manifest, lab: &lab, folders, items };
+    let bench = Bench { manifest, lab: &lab, models, items };
     let candidates = manifest.search.candidates()?;
     let begun = Instant::now();
     let total = bench.questions(candidates.len())?;
@@ -65,7 +66,7 @@ pub fn table1(
     for published in &TABLE1 {
         let (members, baseline) = members(published);
         let scores = match (&members[..], baseline) {
-            ([name], _) => bench.test(&Model::folder(bench.model(name)), published, None, None)?,
+            ([name], _) => bench.test(&Model::checkpoint(bench.model(name)), published, None, None)?,
             ([a, b], true) => {
                 let scale = manifest.baseline.scale;
                 let recipe = bench.recipe([a, b], None, scale.get())?;
@@ -121,13 +122,13 @@ type Values = BTreeMap<BenchmarkId, Vec<f64>>;
 struct Bench<'a> {
     manifest: &'a Manifest,
     lab: &'a Lab<'a>,
-    folders: BTreeMap<&'static str, Arc<Folder>>,
+    models: BTreeMap<&'static str, Checkpoint>,
     items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
 }
 
 impl Bench<'_> {
-    fn model(&self, name: &str) -> &Arc<Folder> {
-        &self.folders[name]
+    fn model(&self, name: &str) -> &Checkpoint {
+        &self.models[name]
     }
 
     /// Items that the whole table evaluates: each row on the test split, each candidate of each pair on the validation
@@ -152,12 +153,12 @@ impl Bench<'_> {
         proportion: Option<DirectionLaw>,
         scale: f64,
     ) -> Result<Recipe, ExperimentError> {
-        let path = |name: &str| self.folders[name].path().to_owned();
+        let named = |name: &str| self.model(name).origin().to_string();
         Ok(Recipe {
             sparsify: Vec::new(),
             combine: Combine::TaskArithmetic,
-            base: Some(path("base")),
-            models: pair.map(path).to_vec(),
+            base: Some(named("base")),
+            models: pair.map(named).to_vec(),
             proportion,
             scale: crate::units::Scale::new(scale).map_err(crate::merge::MergeError::from)?,
             dtype: None,
@@ -176,7 +177,7 @@ impl Bench<'_> {
             base: Some(self.model("base").clone()),
             models: pair.map(|name| self.model(name).clone()).to_vec(),
         };
-        Model::merged(recipe, inputs, self.lab.watch())
+        Model::merged(recipe, &inputs, self.lab.watch())
     }
 
     fn run(
@@ -256,7 +257,7 @@ impl Bench<'_> {
     ) -> Result<Selection, ExperimentError> {
         let weights = self.weights(pair)?;
         let alone = |name: &str| -> Result<Values, ExperimentError> {
-            let mut subject = self.lab.subject(&Model::folder(self.model(name)))?;
+            let mut subject = self.lab.subject(&Model::checkpoint(self.model(name)))?;
             weights
                 .iter()
                 .map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values())))

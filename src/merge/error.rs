@@ -99,6 +99,23 @@ pub enum MergeError {
         /// Why.
         source: Box<CheckpointError>,
     },
+    /// An input that is not what it was when the merge was first made.
+    #[error(
+        "the input `{named}` (`{place}`) has changed since the merge was made: the digest of its {what} was {recorded} and is \
+         {found}; bring the old version back, or merge from a recipe instead of a record"
+    )]
+    InputChanged {
+        /// As the recipe names it.
+        named: String,
+        /// Where it is.
+        place: String,
+        /// What has changed.
+        what: &'static str,
+        /// Its digest when the merge was made, in hex.
+        recorded: Box<str>,
+        /// Its digest now.
+        found: Box<str>,
+    },
     /// Models with different tokens or rows, and no word on what to do.
     #[error(
         "the vocabulary of `{}` differs from that of `{}`: {difference}. Say what is meant: `vocabulary = \"base\"`, \

@@ -9,6 +9,10 @@
 //! - `rule`: the three choices with their numbers, for one tensor
 //! - `plan`: the recipe with its inputs opened and checked against each other, tensor by tensor
 //! - `mergekit`: mergekit's YAML as a recipe
+//! - `asked`: a recipe from wherever it comes, opened and planned
+//! - `record`: what a written merge says of itself, so that it can be made again
+//! - `card`: the same for people
+//! - `estimate`: what a merge will cost, from headers
 //! - `vocabulary`: one vocabulary where the inputs have several
 //! - `rounded`: inputs loaded in another element type
 //! - `survey`: facts of whole tensors and of the whole model that must be known first
@@ -21,8 +25,11 @@
 
 mod agreement;
 mod arithmetic;
+mod asked;
+mod card;
 mod direction;
 mod error;
+mod estimate;
 mod kernel;
 mod lineage;
 mod mergekit;
@@ -30,6 +37,7 @@ mod mergekit;
 mod parity;
 mod plan;
 mod recipe;
+mod record;
 mod rounded;
 mod rule;
 mod sparsify;
@@ -38,12 +46,16 @@ mod view;
 mod vocabulary;
 
 pub use agreement::Agreement;
+pub use asked::Asked;
+pub use card::{card, method};
 pub use direction::{Direction, DirectionLaw};
 pub use error::MergeError;
+pub use estimate::{Estimate, read_rate};
 pub use lineage::{Descent, Kinship, Lineage, lineage};
 pub use mergekit::Mergekit;
 pub use plan::{Inputs, Plan};
 pub use recipe::{Combine, Recipe};
+pub use record::{MadeFrom, NamedInput, Provenance, Record, RecordedInput};
 pub use rule::{Rescale, Scope, Sparsify};
 pub use view::MergedView;
 pub use vocabulary::Vocabulary;

@@ -5,41 +5,34 @@ use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Spars
 use super::survey::survey;
 use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
-use crate::checkpoint::{Checkpoint, Companions, Folder, TensorInfo, TensorSource};
+use crate::checkpoint::{Checkpoint, Companions, Manifest, ModelRef, OpenOptions, TensorInfo, TensorSource};
 use crate::event::Observer;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The opened inputs of a merge. A search opens them once for all its candidates.
 #[derive(Clone, Debug)]
 pub struct Inputs {
     /// The pre-trained model, where there is one.
-    pub base: Option<Arc<Folder>>,
+    pub base: Option<Checkpoint>,
     /// The fine-tuned models, in the recipe's order.
-    pub models: Vec<Arc<Folder>>,
+    pub models: Vec<Checkpoint>,
 }
 
 impl Inputs {
-    /// Opens what the recipe names.
-    pub fn open(recipe: &Recipe) -> Result<Self, MergeError> {
-        let base = recipe.base.as_deref().map(Folder::open).transpose()?.map(Arc::new);
-        let models =
-            recipe.models.iter().map(|p| Folder::open(p).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    /// Opens what the recipe names. A path is looked for in the folder `beside` first, then from the working folder.
+    pub fn open(recipe: &Recipe, beside: &Path, options: &OpenOptions<'_>) -> Result<Self, MergeError> {
+        let open = |name: &String| Checkpoint::open(&ModelRef::parse_in(name, beside)?, options);
+        let base = recipe.base.as_ref().map(open).transpose()?;
+        let models = recipe.models.iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { base, models })
     }
 
     /// Base first, then the models.
-    fn all(&self) -> impl Iterator<Item = &Arc<Folder>> {
+    pub fn all(&self) -> impl Iterator<Item = &Checkpoint> {
         self.base.iter().chain(&self.models)
-    }
-
-    /// The input whose config, tokenizer and element types the merge has: the base, or without one the first model.
-    fn donor(&self) -> Result<&Arc<Folder>, MergeError> {
-        self.all().next().ok_or(MergeError::Contradiction {
-            what: "the recipe lists no models; name at least one in `models`",
-        })
     }
 }
 
@@ -56,11 +49,6 @@ impl Opened {
     pub(super) fn checkpoint(checkpoint: &Checkpoint) -> Self {
         let (path, companions) = (checkpoint.path().to_owned(), checkpoint.companions().clone());
         Self { path, companions, weights: Arc::new(checkpoint.clone()) }
-    }
-
-    pub(super) fn folder(folder: Arc<Folder>) -> Self {
-        let (path, companions) = (folder.path().to_owned(), folder.companions().clone());
-        Self { path, companions, weights: folder }
     }
 }
 
@@ -122,20 +110,22 @@ pub(super) fn stand_in(input: &Opened, tensor: &TensorName) -> TensorName {
 
 /// A checked merge.
 pub struct Plan {
-    sources: Sources,
-    jobs: BTreeMap<TensorName, Job>,
+    pub(super) sources: Sources,
+    pub(super) jobs: BTreeMap<TensorName, Job>,
     companions: Companions,
-    coefficients: Vec<f64>,
 }
 
 impl Plan {
     /// Checks the recipe and its inputs. Reads nothing but what is already open.
-    pub fn new(recipe: &Recipe, inputs: Inputs, watch: &dyn Observer) -> Result<Self, MergeError> {
+    ///
+    /// Config, tokenizer and element types of the merge are those of the base, or without one of the first model.
+    pub fn new(recipe: &Recipe, inputs: &Inputs, watch: &dyn Observer) -> Result<Self, MergeError> {
         let rule = Rule::new(recipe)?;
-        inputs.donor()?;
         let first_model = usize::from(inputs.base.is_some());
-        let mut opened: Vec<Opened> =
-            inputs.base.into_iter().chain(inputs.models).map(Opened::folder).collect();
+        if inputs.base.is_some() != recipe.base.is_some() || inputs.models.len() != recipe.models.len() {
+            return Err(MergeError::Contradiction { what: "the opened models are not those of the recipe" });
+        }
+        let mut opened: Vec<Opened> = inputs.all().map(Opened::checkpoint).collect();
         vocabulary::align(&mut opened, &recipe.vocabulary.policy(recipe.base.is_some()), watch)?;
         let tensors = tensors(&opened)?;
         let mut companions = opened[0].companions.clone();
@@ -164,12 +154,12 @@ impl Plan {
             })
             .collect();
         let sources = opened.iter().map(|o| o.weights.clone()).collect();
-        Ok(Self { sources, jobs, companions, coefficients: recipe.coefficients()? })
+        Ok(Self { sources, jobs, companions })
     }
 
     /// A plan whose jobs were made and checked elsewhere. They read `sources` by number.
     pub(super) fn of_jobs(sources: Sources, jobs: BTreeMap<TensorName, Job>, companions: Companions) -> Self {
-        Self { sources, jobs, companions, coefficients: Vec::new() }
+        Self { sources, jobs, companions }
     }
 
     /// Replaces the random numbers of every part: by the model's name and the tensor.
@@ -191,9 +181,9 @@ impl Plan {
         self.jobs.get(&TensorName::from(name)).map(|job| job.info.clone())
     }
 
-    /// Each delta's coefficient s·λ_k.
-    pub fn coefficients(&self) -> &[f64] {
-        &self.coefficients
+    /// Names, shapes and element types of the result.
+    pub fn manifest(&self) -> Manifest {
+        self.jobs.iter().map(|(name, job)| (name.clone(), job.info.clone())).collect()
     }
 
     /// Config and tokenizer of the result.

@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::files;
 use crate::units::Scale;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// How deltas are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,8 @@ pub enum Combine {
     ModelStock,
 }
 
-/// A merge as it was asked for. Paths in a recipe file are relative to the file.
+/// A merge as it was asked for. Its models are named as everywhere, `place[@revision][+adapter[@revision]]`, where a place
+/// is a path or a hub's `organisation/name`; a path is looked for beside the recipe's file first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -39,9 +40,9 @@ pub struct Recipe {
     pub combine: Combine,
     /// The pre-trained model θ_pre; an average can do without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<PathBuf>,
+    pub base: Option<String>,
     /// The fine-tuned models, in the order of the proportions.
-    pub models: Vec<PathBuf>,
+    pub models: Vec<String>,
     /// In what proportion: a direction, or without one the plain sum, where every delta has weight one and the magnitude
     /// grows with the number of models (an average is then the bisector).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,16 +68,26 @@ fn one() -> Scale {
 }
 
 impl Recipe {
-    /// Reads a recipe from a TOML file.
+    /// Reads a recipe from a TOML file. Opens no model.
     pub fn read(path: &Path) -> Result<Self, MergeError> {
         let text = files::read_text(path)?;
-        let mut recipe: Self = toml::from_str(&text)
-            .map_err(|e| MergeError::BadRecipe { path: path.to_owned(), reason: e.to_string() })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        for model in recipe.base.iter_mut().chain(&mut recipe.models) {
-            *model = folder.join(&*model);
-        }
-        Ok(recipe)
+        toml::from_str(&text)
+            .map_err(|e| MergeError::BadRecipe { path: path.to_owned(), reason: e.to_string() })
+    }
+
+    /// The recipe as a TOML file says it.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|_| unreachable!("a recipe has string keys and finite numbers"))
+    }
+
+    /// Its models as it names them, the base first.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.base.iter().chain(&self.models)
+    }
+
+    /// The direction, drawn where its law draws; none for the plain sum.
+    pub fn direction(&self) -> Result<Option<Direction>, MergeError> {
+        self.proportion.as_ref().map(|law| law.draw(self.models.len())).transpose()
     }
 
     /// Each model's weight w_k, in the order of the models: its direction, or one each in a plain sum.
@@ -87,11 +98,11 @@ impl Recipe {
                 what: "the recipe lists no models; name at least one in `models`",
             });
         }
-        match (&self.proportion, self.combine) {
-            (Some(law), _) => Ok(law.draw(n)?.weights().to_vec()),
-            (None, Combine::Average) => Ok(Direction::uniform(n).weights().to_vec()),
-            (None, _) => Ok(vec![1.0; n]),
-        }
+        Ok(match (self.direction()?, self.combine) {
+            (Some(direction), _) => direction.weights().to_vec(),
+            (None, Combine::Average) => Direction::uniform(n).weights().to_vec(),
+            (None, _) => vec![1.0; n],
+        })
     }
 
     /// Each delta's coefficient s·w_k, in the order of the models.
@@ -107,6 +118,15 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_as_toml_reads_as_the_same() {
+        let text = "base = \"b\"\nmodels = [\"x+l\", \"o/y@v1\"]\ncombine = \"ties\"\nscale = 0.1\ndtype = \"f16\"\n\
+                    vocabulary = \"keep-padding\"\nproportion = { law = \"beta\", alpha = 0.5, seed = 3 }\n\
+                    sparsify = [{ method = \"dare\", drop = 0.2 }, { method = \"trim\", density = 0.3 }]";
+        let recipe: Recipe = toml::from_str(text).unwrap();
+        assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe, "{}", recipe.to_toml());
+    }
 
     fn recipe(text: &str) -> Result<Vec<f64>, String> {
         let full = format!("base = \"b\"\nmodels = [\"x\", \"y\"]\n{text}");

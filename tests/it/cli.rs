@@ -99,12 +99,18 @@ impl Project {
 
     /// Runs the binary in the scratch folder.
     pub(crate) fn m3(&self, args: &[&str]) -> Said {
+        self.m3_with(args, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) fn m3_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_m3"))
             .args(args)
             .arg("--home")
             .arg(home())
             .current_dir(self.dir.path())
             .env("HF_HUB_OFFLINE", "1") // a folder that is missing is not looked for elsewhere
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -15,6 +15,7 @@ mod inspect;
 mod layers;
 mod merge;
 mod mergekit;
+mod recipes;
 mod resume;
 mod sandbox;
 mod sources;

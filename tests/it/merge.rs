@@ -1,9 +1,10 @@
 //! Merging, from recipe to folder.
 
 use crate::cli::Project;
-use m3::checkpoint::{Folder, Span, TensorSource};
+use m3::checkpoint::{Folder, OpenOptions, Span, TensorSource};
 use m3::event::Silent;
 use m3::merge::{Inputs, MergedView, Plan, Recipe};
+use std::path::Path;
 use std::sync::Arc;
 
 fn recipe(project: &Project, text: &str) -> Recipe {
@@ -13,7 +14,8 @@ fn recipe(project: &Project, text: &str) -> Recipe {
 }
 
 fn view(recipe: &Recipe) -> MergedView {
-    Plan::new(recipe, Inputs::open(recipe).unwrap(), &Silent).unwrap().survey(&Silent).unwrap()
+    let inputs = Inputs::open(recipe, Path::new(""), &OpenOptions::default()).unwrap();
+    Plan::new(recipe, &inputs, &Silent).unwrap().survey(&Silent).unwrap()
 }
 
 const M3: &str =
@@ -75,7 +77,9 @@ fn the_end_points_are_the_models_bit_for_bit() {
 fn the_written_folder_holds_what_the_view_reads() {
     let project = Project::new();
     let path = project.write("recipe.toml", &Project::recipe_text("lambda", "lambda = 0.34"));
-    let merged = view(&Recipe::read(&path).unwrap());
+    let inputs =
+        Inputs::open(&Recipe::read(&path).unwrap(), project.root(), &OpenOptions::default()).unwrap();
+    let merged = Plan::new(&Recipe::read(&path).unwrap(), &inputs, &Silent).unwrap().survey(&Silent).unwrap();
     for (out, shard_size) in [("one", "5000000000"), ("many", "20000")] {
         let out = project.path(out);
         project

@@ -48,8 +48,8 @@ fn a_configuration_from_mergekits_examples_runs_as_it_is() {
     assert_eq!(one.manifest(), open(&project, "models/base").manifest());
     let record = std::fs::read_to_string(project.path("two/m3_recipe.json")).unwrap();
     let record: Value = serde_json::from_str(&record).unwrap();
-    assert_eq!(record["made_from"]["seed"], 7);
-    assert_eq!(record["made_from"]["mergekit"], TIES);
+    assert_eq!(record["made_from"]["mergekit"]["seed"], 7);
+    assert_eq!(record["made_from"]["mergekit"]["text"], TIES);
     let said = project.m3(&["eval", "ties.yml", "--bench", "gsm8k", "--limit", "2", "--json"]).ok();
     assert!(said.contains("\"n\":2"), "{said}");
 }
@@ -103,7 +103,7 @@ fn mistakes_are_named_with_their_line() {
 }
 
 /// Gives a model one more token and one more row.
-fn add_token(project: &Project, model: &str, token: &str) {
+pub(crate) fn add_token(project: &Project, model: &str, token: &str) {
     let folder = project.model(model);
     let read =
         |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap() };

@@ -4,7 +4,7 @@ use super::config::{Config, Parameters};
 use super::layout::{self, Layout, Wrong};
 use super::lower::Lowering;
 use super::methods::{Method, Parameter, Place};
-use crate::checkpoint::{Checkpoint, CheckpointError, Companions, HubOptions, ModelRef, OpenOptions};
+use crate::checkpoint::{Checkpoint, CheckpointError, Companions, ModelRef, OpenOptions};
 use crate::dtype::DType;
 use crate::event::{Event, Observer};
 use crate::files;
@@ -100,28 +100,37 @@ impl Mergekit {
         Ok(())
     }
 
-    /// Opens the models and checks them against each other, from their headers. Methods that draw random numbers draw them
-    /// from `seed`. A model is looked for beside the file first, then from the working folder, then on the hub.
-    pub fn plan(&self, seed: u64, hub: &HubOptions, watch: &dyn Observer) -> Result<Plan, MergeError> {
-        let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
-        let mut opened = Vec::new();
-        for name in &names {
-            opened.push(self.open(name, hub, watch)?);
-        }
-        self.plan_of(&names, opened, seed, watch)
+    /// The name of the method.
+    pub fn method_name(&self) -> &str {
+        &self.config.merge_method.value
     }
 
-    fn open(
-        &self,
-        name: &Spanned<String>,
-        hub: &HubOptions,
-        watch: &dyn Observer,
-    ) -> Result<Opened, MergeError> {
+    /// The models as the file names them, each once: the base first, then in the order of their first use.
+    pub fn names(&self) -> Result<Vec<String>, MergeError> {
+        let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
+        Ok(names.into_iter().map(|name| name.value).collect())
+    }
+
+    /// Opens the models in the order of [`Mergekit::names`]. Each is looked for beside the file first, then from the
+    /// working folder, then on the hub.
+    pub fn open(&self, options: &OpenOptions<'_>) -> Result<Vec<Checkpoint>, MergeError> {
         let beside = self.path.parent().unwrap_or(Path::new(""));
-        let reference = ModelRef::parse_in(&name.value, beside).map_err(|e| self.unknown(name, e))?;
-        let options = OpenOptions { hub: hub.clone(), watch };
-        let opened = Checkpoint::open(&reference, &options).map_err(|e| self.unknown(name, e))?;
-        Ok(Opened::checkpoint(&opened))
+        let open = |name: &Spanned<String>| {
+            ModelRef::parse_in(&name.value, beside)
+                .and_then(|reference| Checkpoint::open(&reference, options))
+                .map_err(|e| self.unknown(name, e))
+        };
+        layout::names(&self.config).map_err(|wrong| self.at(wrong))?.iter().map(open).collect()
+    }
+
+    /// Checks the opened models against each other, from their headers. Methods that draw random numbers draw them from
+    /// `seed`.
+    pub fn plan(&self, seed: u64, inputs: &[Checkpoint], watch: &dyn Observer) -> Result<Plan, MergeError> {
+        let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
+        if names.len() != inputs.len() {
+            return Err(MergeError::Contradiction { what: "the opened models are not those of the recipe" });
+        }
+        self.plan_of(&names, inputs.iter().map(Opened::checkpoint).collect(), seed, watch)
     }
 
     fn unknown(&self, name: &Spanned<String>, source: CheckpointError) -> MergeError {

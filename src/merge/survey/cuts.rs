@@ -199,7 +199,7 @@ impl Survey<'_> {
         let stride = stride(elements / self.jobs.len().clamp(1, 32) as u64);
         let sample = |pieces: &[Piece<'_>]| {
             let mut samples = vec![Vec::new(); models.len()];
-            self.each(Stream::glance(self), stage, &models, pieces, |model, values| {
+            each(Stream::glance(self), stage, &models, pieces, |model, values| {
                 samples[model].extend(values.iter().map(|x| key(*x)));
             })?;
             Ok::<_, CheckpointError>(samples)
@@ -214,7 +214,7 @@ impl Survey<'_> {
             let counts = pieces
                 .par_chunks(pieces.len().div_ceil(GROUPS).max(1))
                 .try_fold(empty, |mut counts, pieces| {
-                    self.each(Stream::new(self), stage, &models, pieces, |model, values| {
+                    each(Stream::new(self), stage, &models, pieces, |model, values| {
                         add(&mut counts[model], &searches[model], values);
                     })?;
                     Ok::<_, CheckpointError>(counts)
@@ -233,27 +233,26 @@ impl Survey<'_> {
         }
         Ok(cuts)
     }
+}
 
-    /// Gives the values of each piece to the models that are cut as a whole.
-    fn each(
-        &self,
-        mut stream: Stream<'_>,
-        stage: usize,
-        models: &[Whole],
-        pieces: &[Piece<'_>],
-        mut take: impl FnMut(usize, &[f32]),
-    ) -> Result<(), CheckpointError> {
-        for Piece { job, known, span } in pieces {
-            stream.go(job, *span)?;
-            for (number, part) in job.parts.iter().enumerate() {
-                let whole = matches!(part.steps.get(stage), Some(Sparsify::Trim { scope: Scope::Model, .. }));
-                if let Some(model) = models.iter().position(|m| whole && m.source == part.input.source) {
-                    take(model, stream.delta(job, number, &known[number], *span)?);
-                }
+/// Gives the values of each piece to the models that are cut as a whole.
+fn each(
+    mut stream: Stream<'_>,
+    stage: usize,
+    models: &[Whole],
+    pieces: &[Piece<'_>],
+    mut take: impl FnMut(usize, &[f32]),
+) -> Result<(), CheckpointError> {
+    for Piece { job, known, span } in pieces {
+        stream.go(job, *span)?;
+        for (number, part) in job.parts.iter().enumerate() {
+            let whole = matches!(part.steps.get(stage), Some(Sparsify::Trim { scope: Scope::Model, .. }));
+            if let Some(model) = models.iter().position(|m| whole && m.source == part.input.source) {
+                take(model, stream.delta(job, number, &known[number], *span)?);
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// A model that is cut as a whole.

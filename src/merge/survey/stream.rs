@@ -89,5 +89,7 @@ fn read(survey: &Survey<'_>, input: &Input, span: Span, out: &mut Vec<f32>) -> R
 
 /// Rounds to the number type.
 fn round<F: Real>(values: &mut [f32]) {
-    values.iter_mut().for_each(|x| *x = F::from_f32(*x).to_f32());
+    for x in values {
+        *x = F::from_f32(*x).to_f32();
+    }
 }

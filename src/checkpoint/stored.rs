@@ -10,17 +10,35 @@ use std::sync::OnceLock;
 /// Bytes that are read at once while widening; bounds what a read allocates.
 const CHUNK: usize = 1 << 20;
 
-/// A tensor that a file's header describes: name, shape and type, and where in the file its first byte is.
-pub(super) type Found = (TensorName, TensorInfo, u64);
+/// A tensor that a file's header describes.
+pub(super) struct Found {
+    pub(super) name: TensorName,
+    pub(super) info: TensorInfo,
+    /// Where in the file its first byte is.
+    pub(super) offset: u64,
+    pub(super) order: Order,
+}
+
+/// In which order elements lie in a file. Steps count elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Row by row without gaps.
+    RowMajor,
+    /// A matrix whose rows begin `step` apart, as in a slice of columns.
+    Rows { step: usize },
+    /// A matrix whose columns are contiguous and begin `step` apart, as in a transposed view.
+    Columns { step: usize },
+}
 
 /// Where a tensor's bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     shard: usize,
     offset: u64,
+    order: Order,
 }
 
-/// Row-major, little-endian tensors in opened files.
+/// Little-endian tensors in opened files.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     manifest: Manifest,
@@ -37,12 +55,51 @@ impl Stored {
         let mut manifest = Vec::new();
         for (number, (shard, found)) in files.into_iter().enumerate() {
             shards.push(shard);
-            for (name, info, offset) in found {
-                places.insert(name.clone(), Place { shard: number, offset });
+            for Found { name, info, offset, order } in found {
+                places.insert(name.clone(), Place { shard: number, offset, order });
                 manifest.push((name, info));
             }
         }
         Self { manifest: manifest.into_iter().collect(), shards, places, digest: OnceLock::new() }
+    }
+
+    /// Reads the stored bytes of elements from `start` on, in row-major order.
+    fn read_bytes(
+        &self,
+        place: Place,
+        info: &TensorInfo,
+        start: usize,
+        out: &mut [u8],
+    ) -> Result<(), CheckpointError> {
+        let (shard, size) = (&self.shards[place.shard], info.dtype.size());
+        let at = |element: usize| place.offset + (element * size) as u64;
+        if place.order == Order::RowMajor {
+            return Ok(shard.read_exact(out, at(start))?);
+        }
+        let columns = info.shape.last().copied().unwrap_or(1);
+        let (mut done, len) = (0, out.len() / size);
+        while done < len {
+            // As many whole rows as there are, or a part of one.
+            let (row, column) = ((start + done) / columns, (start + done) % columns);
+            let rows = if column == 0 { ((len - done) / columns).max(1) } else { 1 };
+            let width = (columns - column).min(len - done);
+            let block = &mut out[done * size..][..((rows - 1) * columns + width) * size];
+            done += (rows - 1) * columns + width;
+            if let Order::Columns { step } = place.order {
+                let mut run = vec![0u8; rows * size];
+                for c in 0..width {
+                    shard.read_exact(&mut run, at((column + c) * step + row))?;
+                    for (r, element) in run.chunks_exact(size).enumerate() {
+                        block[(r * columns + c) * size..][..size].copy_from_slice(element);
+                    }
+                }
+            } else if let Order::Rows { step } = place.order {
+                for (r, line) in block.chunks_mut(columns * size).enumerate() {
+                    shard.read_exact(line, at((row + r) * step + column))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Forgets `copy` if it is the same bytes as `original`.
@@ -65,17 +122,12 @@ impl TensorSource for Stored {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let missing = || CheckpointError::NoTensor { tensor: name.clone() };
-        let place = self.places.get(name).ok_or_else(missing)?;
-        let info = self.manifest.get(name).ok_or_else(missing)?;
-        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
-        let size = info.dtype.size();
-        let shard = &self.shards[place.shard];
+        let info = self.manifest.for_read(name, span, out)?;
+        let (place, size) = (self.places[name], info.dtype.size());
         let mut buffer = vec![0u8; CHUNK.min(span.len * size)];
         for (i, part) in out.chunks_mut(CHUNK / size).enumerate() {
-            let offset = place.offset + ((span.start + i * (CHUNK / size)) * size) as u64;
             let bytes = &mut buffer[..part.len() * size];
-            shard.read_exact(bytes, offset)?;
+            self.read_bytes(place, info, span.start + i * (CHUNK / size), bytes)?;
             info.dtype.widen(bytes, part);
         }
         Ok(())
@@ -89,12 +141,12 @@ impl TensorSource for Stored {
         let mut form = Canonical::new("weights/1");
         let mut buffer = vec![0u8; 8 * CHUNK];
         for (name, info) in self.manifest.iter() {
-            let place = &self.places[name];
+            let place = self.places[name];
             let mut hasher = blake3::Hasher::new();
             let mut done = 0;
             while done < info.bytes() {
                 let part = (info.bytes() - done).min(buffer.len());
-                self.shards[place.shard].read_exact(&mut buffer[..part], place.offset + done as u64)?;
+                self.read_bytes(place, info, done / info.dtype.size(), &mut buffer[..part])?;
                 hasher.update_rayon(&buffer[..part]);
                 done += part;
             }

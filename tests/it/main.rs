@@ -15,6 +15,8 @@ mod inspect;
 mod layers;
 mod merge;
 mod mergekit;
+mod pieces;
+mod refusals;
 mod resume;
 mod sandbox;
 mod sources;

@@ -164,6 +164,13 @@ CASES = {
     "slices-linear": dict(merge_method="linear", slices=slices(
         [("a", [0, 2], {"parameters": {"weight": [0.2, 0.6]}}), ("b", [1, 3], {})], [("b", [2, 3], {})],
         parameters={"weight": [0.5, 0.8]})),
+    # A slice may have a base of its own.
+    "slice-bases": dict(merge_method="ties", parameters={"weight": 0.6, "density": 0.5}, slices=(
+        slices([("base", [0, 2], {}), ("a", [0, 2], {}), ("b", [1, 3], {"parameters": {"weight": 0.3}})], base_model="base")
+        + slices([("c", [2, 3], {}), ("b", [1, 2], {})], base_model="b"))),
+    "slice-base-instead": dict(merge_method="slerp", base_model="a", parameters={"t": 0.34}, slices=(
+        slices([("a", [0, 1], {}), ("b", [0, 1], {})])
+        + slices([("a", [1, 3], {}), ("b", [1, 3], {})], base_model="b"))),
     "bf16": dict(merge_method="task_arithmetic", base_model="base", dtype="bfloat16",
                  models=models({"weight": 0.4}, {"weight": 0.7}, {"weight": 0.2}), parameters={"lambda": 0.3, "normalize": True}),
     "bf16-ties": dict(merge_method="ties", base_model="base", dtype="bfloat16",

@@ -1,7 +1,7 @@
 """Writes tests/golden/torch_model.bin: a tiny Llama's state dict as `torch.save` writes it.
 
-All three element types, a parameter, a view into a larger storage, a head tied to the embedding, and the rotary
-frequencies that old checkpoints carry. Element i of tensor t is ((37 i + 11 t) mod 64 - 32) / 64, which every element type
+All three element types, a parameter, views into a larger storage (of elements, of columns), two tensors in one storage, a
+transposed matrix, a head tied to the embedding, and the rotary frequencies that old checkpoints carry. Element i of tensor t is ((37 i + 11 t) mod 64 - 32) / 64, which every element type
 holds exactly. Run from the repository root; needs PyTorch.
 """
 
@@ -38,6 +38,16 @@ for number, (name, shape, dtype) in enumerate(SHAPES):
         # A view into a larger storage.
         flat = torch.cat([torch.zeros(16, dtype=dtype), flat])[16:]
     state[name] = flat.reshape(shape)
+    if name.endswith("down_proj.weight"):
+        state[name] = state[name].t().contiguous().t()
+    if name.endswith("v_proj.weight"):
+        # Columns of a wider matrix.
+        state[name] = torch.cat([torch.ones(KEYS, 3, dtype=dtype), state[name]], dim=1)[:, 3:]
+    if name.endswith("up_proj.weight"):
+        # Gate and up projection share one storage.
+        gate = state[name.replace("up_proj", "gate_proj")]
+        both = torch.cat([gate, state[name]])
+        state[name.replace("up_proj", "gate_proj")], state[name] = both[:INNER], both[INNER:]
     if name.endswith("o_proj.weight"):
         state[name] = torch.nn.Parameter(state[name], requires_grad=False)
 state["lm_head.weight"] = state["model.embed_tokens.weight"]

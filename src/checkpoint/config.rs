@@ -255,6 +255,12 @@ impl ModelConfig {
         all
     }
 
+    /// The same as [`Self::check`], naming the file or folder at fault.
+    pub(super) fn check_file(&self, manifest: &Manifest, path: &Path) -> Result<(), CheckpointError> {
+        let name = |cause| CheckpointError::OtherWeights { path: path.to_owned(), cause: Box::new(cause) };
+        self.check(manifest).map_err(name)
+    }
+
     /// Checks that `manifest` has every tensor of this config in its shape.
     pub fn check(&self, manifest: &Manifest) -> Result<(), CheckpointError> {
         for (tensor, want) in self.tensors() {

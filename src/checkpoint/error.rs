@@ -86,8 +86,8 @@ pub enum CheckpointError {
         /// Module and name.
         name: String,
     },
-    /// A tensor whose elements are not in row-major order.
-    #[error("`{tensor}` in `{}` is a view whose elements are not in order; save it again after `.contiguous()`", path.display())]
+    /// A view that is neither in row-major order nor a matrix with contiguous rows or columns.
+    #[error("`{tensor}` in `{}` is a view whose elements are scattered; save it again after `.contiguous()`", path.display())]
     NotContiguous {
         /// The file.
         path: PathBuf,
@@ -186,6 +186,12 @@ pub enum CheckpointError {
         /// Why, and what to do.
         reason: String,
     },
+    /// The user asked to stop while a model was being fetched.
+    #[error("stopped while fetching `{id}`; the same command goes on where it was")]
+    FetchStopped {
+        /// The hub's id, with the revision.
+        id: String,
+    },
     /// A name that is not in the manifest.
     #[error("there is no tensor `{tensor}`")]
     NoTensor {
@@ -201,6 +207,15 @@ pub enum CheckpointError {
         got: Vec<usize>,
         /// The shape by the config.
         want: Vec<usize>,
+    },
+    /// Weights that are not those of the config beside them.
+    #[error("`{}` holds other weights than its config asks for, so one of the two is incomplete or of another model: {cause}",
+            path.display())]
+    OtherWeights {
+        /// The model: a folder or a GGUF file.
+        path: PathBuf,
+        /// The tensor that is missing or has another shape.
+        cause: Box<CheckpointError>,
     },
     /// The output is there already.
     #[error("`{}` exists already; choose another output folder or remove it", path.display())]
@@ -221,6 +236,13 @@ pub enum CheckpointError {
         /// Row-major position.
         element: usize,
     },
+}
+
+impl CheckpointError {
+    /// Whether nothing is wrong: the user asked to stop.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped | Self::FetchStopped { .. })
+    }
 }
 
 /// The first names, and how many more there are.

@@ -61,7 +61,7 @@ impl Folder {
             // PyTorch saves a tied head under both of its names.
             weights.drop_alias(&"lm_head.weight".into(), &"model.embed_tokens.weight".into());
         }
-        companions.config.check(weights.manifest())?;
+        companions.config.check_file(weights.manifest(), path)?;
         Ok(Self { path: path.to_owned(), companions, weights })
     }
 
@@ -172,8 +172,8 @@ fn open_shards(folder: &Path, index_path: &Path, format: Format) -> Result<Store
     for name in names {
         let file = ReadAt::open(&folder.join(name))?;
         let mut found = format.header(&file)?;
-        found.retain(|(tensor, ..)| index.weight_map.get(tensor) == Some(name));
-        held.extend(found.iter().map(|(tensor, ..)| tensor.clone()));
+        found.retain(|f| index.weight_map.get(&f.name) == Some(name));
+        held.extend(found.iter().map(|f| f.name.clone()));
         shards.push((file, found));
     }
     // Rotary frequencies are recomputed, so that they are not looked for.

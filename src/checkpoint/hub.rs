@@ -35,7 +35,25 @@ pub(super) fn find(
             cache.display()
         )));
     }
-    fetch(location, kind, &cache, options).map_err(failed)
+    fetch(location, kind, &cache, options).map_err(|end| match end {
+        Unfetched::Failed(reason) => failed(reason),
+        Unfetched::Stopped => CheckpointError::FetchStopped { id: location.to_string() },
+    })
+}
+
+/// Why something was not fetched.
+#[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "nothing is fetched that could be stopped"))]
+enum Unfetched {
+    /// A sentence about the cause.
+    Failed(String),
+    /// The user asked to stop.
+    Stopped,
+}
+
+impl From<String> for Unfetched {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
+    }
 }
 
 /// The snapshot of a revision, if the cache has one.
@@ -76,9 +94,11 @@ fn is_whole(snapshot: &Path, kind: Kind) -> bool {
 }
 
 #[cfg(not(feature = "hub"))]
-fn fetch(_: &Location, _: Kind, _: &Path, _: &OpenOptions<'_>) -> Result<PathBuf, String> {
-    Err("this program was built without the feature `hub`; fetch it by other means and name the folder"
-        .into())
+fn fetch(_: &Location, _: Kind, _: &Path, _: &OpenOptions<'_>) -> Result<PathBuf, Unfetched> {
+    Err(Unfetched::Failed(
+        "this program was built without the feature `hub`; fetch it by other means and name the folder"
+            .into(),
+    ))
 }
 
 #[cfg(feature = "hub")]
@@ -88,8 +108,8 @@ use client::fetch;
 mod client {
     use super::super::folder::{OTHER_FILES, WEIGHTS};
     use super::super::{Location, OpenOptions};
-    use super::Kind;
-    use crate::event::Event;
+    use super::{Kind, Unfetched};
+    use crate::event::{Event, Observer};
     use crate::files;
     use hf_hub::api::Progress;
     use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
@@ -99,13 +119,17 @@ mod client {
     use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
     use std::time::{Duration, Instant};
 
-    /// Fetches a model or an adapter into `cache` and returns the folder. An error is a sentence about the cause.
+    /// How often the user's wish to stop is looked for.
+    const GLANCE: Duration = Duration::from_millis(100);
+
+    /// Fetches a model or an adapter into `cache` and returns the folder. What came of a file before a stop stays in the cache,
+    /// and the next fetch goes on behind it.
     pub(super) fn fetch(
         location: &Location,
         kind: Kind,
         cache: &Path,
         options: &OpenOptions<'_>,
-    ) -> Result<PathBuf, String> {
+    ) -> Result<PathBuf, Unfetched> {
         let (hub, watch) = (&options.hub, options.watch);
         let cache = Cache::new(cache.to_owned());
         let mut builder = ApiBuilder::from_cache(cache.clone()).with_progress(false);
@@ -120,12 +144,12 @@ mod client {
         let repo = |revision: String| Repo::with_revision(location.place.clone(), RepoType::Model, revision);
         let named = Arc::new(api.repo(repo(revision.clone())));
         let begun = Instant::now();
-        let info = patiently(hub.patience, &mut |_| {}, {
+        let info = patiently(hub.patience, watch, {
             let named = named.clone();
             move |_| named.info()
         })?;
         if info.sha.is_empty() || !info.sha.chars().all(|c| c.is_ascii_hexdigit()) {
-            return Err(format!("the hub gave `{}` as its commit", info.sha));
+            return Err(format!("the hub gave `{}` as its commit", info.sha).into());
         }
         let names: Vec<String> = info.siblings.into_iter().map(|s| s.rfilename).collect();
         // All files come from one commit, even if the branch moves meanwhile.
@@ -138,11 +162,7 @@ mod client {
                 continue;
             }
             let exact: Arc<ApiRepo> = exact.clone();
-            let mut advance = |by| watch.observe(&Event::Advanced { by });
-            patiently(hub.patience, &mut advance, move |tell| exact.download_with_progress(&name, tell))?;
-            if watch.stop_requested() {
-                return Err("stopped; the same command goes on where it was".into());
-            }
+            patiently(hub.patience, watch, move |tell| exact.download_with_progress(&name, tell))?;
         }
         cache.repo(repo(revision)).create_ref(&info.sha).map_err(|e| e.to_string())?;
         watch.observe(&Event::Finished { took: begun.elapsed() });
@@ -208,37 +228,50 @@ mod client {
     impl<T> Progress for Teller<T> {
         fn init(&mut self, _: usize, _: &str) {}
 
+        /// Ends the thread once nobody listens any more. The client has no other way out of a download; unwinding closes its
+        /// file and gives its lock back, and `resume_unwind` prints nothing.
         fn update(&mut self, size: usize) {
-            // Nobody listens any more once patience is over.
-            let _ = self.0.send(Said::Bytes(size as u64));
+            if self.0.send(Said::Bytes(size as u64)).is_err() {
+                std::panic::resume_unwind(Box::new("nobody waits for the download"));
+            }
         }
 
         fn finish(&mut self) {}
     }
 
-    /// Runs `work` and gives up when nothing is heard of it for `patience`. The client has no time limits of its own;
-    /// therefore it runs on a thread, which is left behind then.
+    /// Runs `work` and gives up when the user asks to stop, or when nothing is heard of it for `patience`. The client has no
+    /// time limits of its own; therefore it runs on a thread, which is left behind then and ends at the next bytes.
     fn patiently<T: Send + 'static>(
         patience: Duration,
-        advance: &mut dyn FnMut(u64),
+        watch: &dyn Observer,
         work: impl FnOnce(Teller<T>) -> Result<T, ApiError> + Send + 'static,
-    ) -> Result<T, String> {
+    ) -> Result<T, Unfetched> {
         let (tell, heard) = channel();
         let teller = Teller(tell.clone());
         std::thread::spawn(move || {
             let done = work(teller);
             let _ = tell.send(Said::Done(done));
         });
+        let mut last_heard = Instant::now();
         loop {
-            match heard.recv_timeout(patience) {
-                Ok(Said::Bytes(by)) => advance(by),
-                Ok(Said::Done(done)) => return done.map_err(|e| explain(&e)),
+            if watch.stop_requested() {
+                return Err(Unfetched::Stopped);
+            }
+            match heard.recv_timeout(GLANCE.min(patience)) {
+                Ok(Said::Bytes(by)) => {
+                    last_heard = Instant::now();
+                    watch.observe(&Event::Advanced { by });
+                }
+                Ok(Said::Done(done)) => return done.map_err(|e| explain(&e).into()),
+                Err(RecvTimeoutError::Timeout) if last_heard.elapsed() < patience => {}
                 Err(RecvTimeoutError::Timeout) => {
                     let seconds = patience.as_secs_f64();
-                    return Err(format!("the hub was silent for {seconds} s; try again, or name a folder"));
+                    let reason = format!("the hub was silent for {seconds} s; try again, or name a folder");
+                    return Err(reason.into());
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Err("the hub answered something that its client does not understand".into());
+                    let reason = "the hub answered something that its client does not understand".to_owned();
+                    return Err(reason.into());
                 }
             }
         }

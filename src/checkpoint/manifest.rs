@@ -1,5 +1,6 @@
 //! Names, shapes and element types of a set of tensors.
 
+use super::{CheckpointError, Span};
 use crate::dtype::DType;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
@@ -33,6 +34,19 @@ impl Manifest {
     /// Looks a tensor up.
     pub fn get(&self, name: &TensorName) -> Option<&TensorInfo> {
         self.0.get(name)
+    }
+
+    /// The tensor of which a read asks for `span`. A span that leaves it, or a buffer of another length, is a mistake in the
+    /// program and panics.
+    pub(super) fn for_read(
+        &self,
+        name: &TensorName,
+        span: Span,
+        out: &[f32],
+    ) -> Result<&TensorInfo, CheckpointError> {
+        let info = self.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })?;
+        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
+        Ok(info)
     }
 
     /// All tensors, by name.

@@ -1,6 +1,6 @@
 //! The header of a safetensors file. Format: huggingface/safetensors, README ("Format").
 
-use super::stored::Found;
+use super::stored::{Found, Order};
 use super::{CheckpointError, TensorInfo};
 use crate::dtype::DType;
 use crate::files::ReadAt;
@@ -53,7 +53,8 @@ pub(super) fn header(file: &ReadAt) -> Result<Vec<Found>, CheckpointError> {
             }
         };
         let offset = data_start + info.data_offsets.0 as u64;
-        found.push((tensor, TensorInfo { shape: info.shape.clone(), dtype }, offset));
+        let info = TensorInfo { shape: info.shape.clone(), dtype };
+        found.push(Found { name: tensor, info, offset, order: Order::RowMajor });
     }
     if end != file.len() {
         return Err(damaged(format!("its header describes {end} bytes, the file has {}", file.len())));

@@ -8,19 +8,37 @@ use crate::ids::TensorName;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-/// A tensor that a file's header describes: name, shape and type, and where in the file its first byte is.
-pub(super) type Found = (TensorName, TensorInfo, u64);
+/// A tensor that a file's header describes.
+pub(super) struct Found {
+    pub(super) name: TensorName,
+    pub(super) info: TensorInfo,
+    /// Where in the file its first byte is.
+    pub(super) offset: u64,
+    pub(super) order: Order,
+}
+
+/// In which order elements lie in a file. Steps count elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Row by row without gaps.
+    RowMajor,
+    /// A matrix whose rows begin `step` apart, as in a slice of columns.
+    Rows { step: usize },
+    /// A matrix whose columns are contiguous and begin `step` apart, as in a transposed view.
+    Columns { step: usize },
+}
 
 /// Where a tensor's bytes are.
 #[derive(Debug)]
 struct Place {
     shard: usize,
     offset: u64,
+    order: Order,
     /// What is known of the hash of its bytes.
     hash: Passing,
 }
 
-/// Row-major, little-endian tensors in opened files.
+/// Little-endian tensors in opened files.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     manifest: Manifest,
@@ -37,13 +55,52 @@ impl Stored {
         let mut manifest = Vec::new();
         for (number, (shard, found)) in files.into_iter().enumerate() {
             shards.push(shard);
-            for (name, info, offset) in found {
+            for Found { name, info, offset, order } in found {
                 let hash = Passing::new(info.bytes());
-                places.insert(name.clone(), Place { shard: number, offset, hash });
+                places.insert(name.clone(), Place { shard: number, offset, order, hash });
                 manifest.push((name, info));
             }
         }
         Self { manifest: manifest.into_iter().collect(), shards, places, digest: OnceLock::new() }
+    }
+
+    /// Reads the stored bytes of elements from `start` on, in row-major order.
+    fn read_bytes(
+        &self,
+        place: &Place,
+        info: &TensorInfo,
+        start: usize,
+        out: &mut [u8],
+    ) -> Result<(), CheckpointError> {
+        let (shard, size) = (&self.shards[place.shard], info.dtype.size());
+        let at = |element: usize| place.offset + (element * size) as u64;
+        if place.order == Order::RowMajor {
+            return Ok(shard.read_exact(out, at(start))?);
+        }
+        let columns = info.shape.last().copied().unwrap_or(1);
+        let (mut done, len) = (0, out.len() / size);
+        while done < len {
+            // As many whole rows as there are, or a part of one.
+            let (row, column) = ((start + done) / columns, (start + done) % columns);
+            let rows = if column == 0 { ((len - done) / columns).max(1) } else { 1 };
+            let width = (columns - column).min(len - done);
+            let block = &mut out[done * size..][..((rows - 1) * columns + width) * size];
+            done += (rows - 1) * columns + width;
+            if let Order::Columns { step } = place.order {
+                let mut run = vec![0u8; rows * size];
+                for c in 0..width {
+                    shard.read_exact(&mut run, at((column + c) * step + row))?;
+                    for (r, element) in run.chunks_exact(size).enumerate() {
+                        block[(r * columns + c) * size..][..size].copy_from_slice(element);
+                    }
+                }
+            } else if let Order::Rows { step } = place.order {
+                for (r, line) in block.chunks_mut(columns * size).enumerate() {
+                    shard.read_exact(line, at((row + r) * step + column))?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Forgets `copy` if it is the same bytes as `original`.
@@ -67,14 +124,11 @@ impl TensorSource for Stored {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let missing = || CheckpointError::NoTensor { tensor: name.clone() };
-        let place = self.places.get(name).ok_or_else(missing)?;
-        let info = self.manifest.get(name).ok_or_else(missing)?;
-        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
-        let start = span.start * info.dtype.size();
+        let info = self.manifest.for_read(name, span, out)?;
+        let place = &self.places[name];
         info.dtype.widen_from(out, |bytes| {
-            self.shards[place.shard].read_exact(bytes, place.offset + start as u64)?;
-            place.hash.pass(start, bytes);
+            self.read_bytes(place, info, span.start, bytes)?;
+            place.hash.pass(span.start * info.dtype.size(), bytes);
             Ok(())
         })
     }
@@ -87,8 +141,8 @@ impl TensorSource for Stored {
         let mut form = Canonical::new("weights/1");
         for (name, info) in self.manifest.iter() {
             let place = &self.places[name];
-            let shard = &self.shards[place.shard];
-            let hash = place.hash.hash(|start, out| shard.read_exact(out, place.offset + start as u64))?;
+            let size = info.dtype.size();
+            let hash = place.hash.hash(|start, out| self.read_bytes(place, info, start / size, out))?;
             form = form
                 .text("tensor", name.as_str())
                 .text("dtype", &info.dtype.to_string())

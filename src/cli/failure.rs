@@ -1,11 +1,11 @@
 //! Which exit code an error has, and how it is told: what failed, why, down to the cause.
 
 use super::output::Output;
-use crate::checkpoint::CheckpointError;
 use crate::completion::CompleteError;
 use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
 use crate::experiment::ExperimentError;
+use crate::merge::MergeError;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -61,8 +61,12 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 impl From<ExperimentError> for Failure {
     fn from(e: ExperimentError) -> Self {
         match e {
-            ExperimentError::Evaluate(EvaluateError::Stopped)
-            | ExperimentError::Checkpoint(CheckpointError::Stopped) => Self::Stopped(Box::new(e)),
+            ExperimentError::Evaluate(EvaluateError::Stopped) => Self::Stopped(Box::new(e)),
+            ExperimentError::Checkpoint(ref c) | ExperimentError::Merge(MergeError::Checkpoint(ref c))
+                if c.is_stop() =>
+            {
+                Self::Stopped(Box::new(e))
+            }
             ExperimentError::Evaluate(EvaluateError::Complete(_)) => Self::Fault(Box::new(e)),
             _ => Self::Request(Box::new(e)),
         }

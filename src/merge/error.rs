@@ -61,6 +61,14 @@ pub enum MergeError {
         /// Who has not.
         lacks: PathBuf,
     },
+    /// A tensor that the model's own config does not ask for.
+    #[error("`{}` holds `{tensor}`, which a Llama of its config has not; a merge would leave it out", path.display())]
+    TensorUnknown {
+        /// The input.
+        path: PathBuf,
+        /// The tensor.
+        tensor: TensorName,
+    },
     /// A tensor with different shapes.
     #[error("`{tensor}` has shape {a_shape:?} in `{}` and {b_shape:?} in `{}`; models of one shape can be merged", a.display(), b.display())]
     ShapeDiffers {

@@ -22,6 +22,7 @@
 //! - `agreement`: what two sets of tensors have in common, by their headers
 //! - `lineage`: whether a model is a fine-tune of a base
 //! - `error`: what can be wrong with a recipe
+//! - `probe`: recipes up to where models would be read, for fuzzing
 
 mod agreement;
 mod arithmetic;
@@ -30,12 +31,16 @@ mod card;
 mod direction;
 mod error;
 mod estimate;
+#[cfg(test)]
+mod fixture;
 mod kernel;
 mod lineage;
 mod mergekit;
 #[cfg(test)]
 mod parity;
 mod plan;
+#[doc(hidden)]
+pub mod probe;
 mod recipe;
 mod record;
 mod rounded;

@@ -1,111 +1,22 @@
 //! Replays the paper's own program (stored inputs, masks and outputs) where a folder of reference data is given.
 
 use super::arithmetic::Arithmetic;
+use super::fixture::{Memory, Stored, Tensors, stored, ulps, under, weights};
 use super::rule::{Blend, Divisor, Elect, Input, Job, Part, Rescale, Scope, Sources, Sparsify};
 use super::survey::survey;
 use super::view::MergedView;
-use crate::checkpoint::{CheckpointError, Manifest, Span, TensorInfo, TensorSource};
-use crate::digest::Digest;
+use crate::checkpoint::{TensorInfo, TensorSource};
 use crate::dtype::DType;
 use crate::event::Silent;
 use crate::ids::TensorName;
-use crate::random::Draws;
 use crate::units::{Density, DropRate};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where the stored cases are: a folder of its own, or the reference data of the tests.
-pub(super) fn folder() -> Option<PathBuf> {
-    let given = std::env::var_os("M3_PARITY").map(PathBuf::from);
-    let shared = || std::env::var_os("M3_SHARED").map(|s| PathBuf::from(s).join("parity/visible"));
-    given.or_else(shared).map(|f| f.join("merge"))
-}
-
-pub(super) fn read(name: &str) -> Option<Vec<u8>> {
-    folder().map(|f| crate::files::read(&f.join(name)).unwrap())
-}
-
-/// Tensors in memory.
-pub(super) struct Memory {
-    manifest: Manifest,
-    values: BTreeMap<TensorName, Vec<f32>>,
-}
-
-impl Memory {
-    /// The tensors of `set` whose names begin with `prefix`, which is taken off.
-    pub(super) fn new(set: &SafeTensors<'_>, prefix: &str) -> Self {
-        let mut values = BTreeMap::new();
-        let mut manifest = Vec::new();
-        for name in set.names().into_iter().filter(|n| n.starts_with(prefix)) {
-            let tensor = set.tensor(name).unwrap();
-            let dtype = match tensor.dtype() {
-                safetensors::Dtype::F32 => DType::F32,
-                safetensors::Dtype::F16 => DType::F16,
-                safetensors::Dtype::BF16 => DType::Bf16,
-                _ => continue,
-            };
-            let mut widened = vec![0.0; tensor.shape().iter().product()];
-            dtype.widen(tensor.data(), &mut widened);
-            let short = TensorName::from(&name[prefix.len()..]);
-            manifest.push((short.clone(), TensorInfo { shape: tensor.shape().to_vec(), dtype }));
-            values.insert(short, widened);
-        }
-        Self { manifest: manifest.into_iter().collect(), values }
-    }
-}
-
-impl TensorSource for Memory {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        out.copy_from_slice(&self.values[name][span.start..span.start + span.len]);
-        Ok(())
-    }
-
-    fn digest(&self) -> Result<Digest, CheckpointError> {
-        Ok(Digest::of_bytes(b"memory"))
-    }
-}
-
-/// A stored decision for each element: stays where the byte is 0.
-struct Stored(Vec<u8>);
-
-impl Draws for Stored {
-    fn fill(&self, start: u64, out: &mut [u32]) {
-        for (u, dropped) in out.iter_mut().zip(&self.0[start as usize..]) {
-            *u = if *dropped == 0 { 0 } else { u32::MAX };
-        }
-    }
-}
-
-/// Distance in units of the last place that `dtype` has at `magnitude`.
-pub(super) fn ulps(got: f32, want: f32, magnitude: f32, dtype: DType) -> f32 {
-    let bits = match dtype {
-        DType::F32 => 23,
-        DType::Bf16 => 7,
-        DType::F16 => 10,
-    };
-    let smallest = if dtype == DType::F16 { 2f32.powi(-14) } else { f32::MIN_POSITIVE };
-    let exponent = magnitude.abs().max(smallest).log2().floor() as i32;
-    if got.is_nan() && want.is_nan() {
-        return 0.0;
-    }
-    (got - want).abs() / 2f32.powi(exponent - bits)
-}
-
 /// One line for scripts/parity.
-pub(super) fn report(
-    set: &str,
-    rows: usize,
-    left_out: &[String],
-    disagree: &[String],
-    worst: &BTreeMap<String, f32>,
-) {
+fn report(set: &str, rows: usize, left_out: &[String], disagree: &[String], worst: &BTreeMap<String, f64>) {
     let ids: Vec<&str> = disagree.iter().filter_map(|d| d.split(':').next()).collect();
     let line = serde_json::json!({
         "set": set, "rows": rows, "agree": rows - disagree.len(), "disagree": ids, "details": disagree,
@@ -211,20 +122,21 @@ impl Case {
 }
 
 /// The largest distance between our result and the program's in f32, in units of the last place of the result.
-const PLAIN: f32 = 1.0;
+const PLAIN: f64 = 1.0;
 /// The same where the program rounds more often than we do: a masked model is rounded before it is merged, and in 16 bits
 /// each operation rounds, where ours rounds once. The unit is that of the sum of all terms' absolute values.
-const ROUNDED: f32 = 2.0;
+const ROUNDED: f64 = 2.0;
 
 #[test]
 fn equal_to_the_papers_program() {
     let (Some(inputs), Some(outputs), Some(cases)) =
-        (read("paper_inputs.safetensors"), read("paper_outputs.safetensors"), read("paper_cases.json"))
+        (stored("paper_inputs.safetensors"), stored("paper_outputs.safetensors"), stored("paper_cases.json"))
     else {
         return;
     };
-    let (inputs, outputs) =
-        (SafeTensors::deserialize(&inputs).unwrap(), SafeTensors::deserialize(&outputs).unwrap());
+    let inputs = SafeTensors::deserialize(&inputs).unwrap();
+    let models = weights(&inputs);
+    let outputs = weights(&SafeTensors::deserialize(&outputs).unwrap());
     let cases: Vec<Case> = serde_json::from_slice(&cases).unwrap();
     let (mut left_out, mut disagree, mut worst, mut rows) = (Vec::new(), Vec::new(), BTreeMap::new(), 0);
     for case in &cases {
@@ -233,24 +145,28 @@ fn equal_to_the_papers_program() {
             continue;
         }
         rows += 1;
-        let want = Memory::new(&outputs, &format!("{}::", case.id));
-        let model = |name: &str| Memory::new(&inputs, &format!("{}::{name}::", case.dtype));
+        let want: Tensors = under(&outputs, &format!("{}::", case.id));
+        let model = |name: &str| Memory::new(under(&models, &format!("{}::{name}::", case.dtype)));
         let mut sources: Sources = vec![Arc::new(model("base"))];
         sources.extend(
             (0..case.n_models).map(|k| Arc::new(model(&format!("model{k}"))) as Arc<dyn TensorSource>),
         );
-        let jobs: BTreeMap<TensorName, Job> =
-            want.manifest.iter().map(|(name, info)| (name.clone(), job(case, &inputs, name, info))).collect();
+        let job = |(name, (info, _)): (&String, &(TensorInfo, Vec<f32>))| {
+            let name = TensorName::from(name.as_str());
+            (name.clone(), job(case, &inputs, &name, info))
+        };
+        let jobs: BTreeMap<TensorName, Job> = want.iter().map(job).collect();
         let facts = survey(&sources, &jobs.values().collect::<Vec<_>>(), &Silent).unwrap();
         let tensors = jobs.into_iter().zip(facts).map(|((name, job), facts)| (name, (job, facts))).collect();
         let view = MergedView::new(sources.clone(), tensors);
         let plain = case.weight_mask_rate.is_none() && case.dtype == DType::F32;
-        let mut most = 0.0f32;
-        for (name, want) in &want.values {
-            let all: Vec<Vec<f32>> = sources.iter().map(|s| s.read_all(name).unwrap()).collect();
-            for (i, (got, want)) in view.read_all(name).unwrap().iter().zip(want).enumerate() {
+        let mut most = 0.0f64;
+        for (name, (_, want)) in &want {
+            let name = TensorName::from(name.as_str());
+            let all: Vec<Vec<f32>> = sources.iter().map(|s| s.read_all(&name).unwrap()).collect();
+            for (i, (got, want)) in view.read_all(&name).unwrap().iter().zip(want).enumerate() {
                 let magnitude = if plain { *want } else { case.terms(&all, i) };
-                most = most.max(ulps(*got, *want, magnitude, case.dtype));
+                most = most.max(ulps(case.dtype, *got, *want, magnitude));
             }
         }
         let bound = if plain { PLAIN } else { ROUNDED };
@@ -271,8 +187,10 @@ fn job(case: &Case, inputs: &SafeTensors<'_>, name: &TensorName, info: &TensorIn
         if let (Some(rate), Some(first)) =
             (case.weight_mask_rate.filter(|r| *r > 0.0 && *r < 1.0), part.draws.first_mut())
         {
-            let stored = inputs.tensor(&format!("mask/r{rate}/m{k}/{}", name.as_str())).unwrap();
-            *first = Some(Arc::new(Stored(stored.data().to_vec())));
+            // An element stays where the byte is 0.
+            let mask = inputs.tensor(&format!("mask/r{rate}/m{k}/{}", name.as_str())).unwrap();
+            let draws = mask.data().iter().map(|dropped| if *dropped == 0 { 0 } else { u32::MAX });
+            *first = Some(Arc::new(Stored(draws.collect())));
         }
         part
     });

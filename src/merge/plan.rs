@@ -108,6 +108,9 @@ pub(super) fn stand_in(input: &Opened, tensor: &TensorName) -> TensorName {
     if tied { TensorName::from("model.embed_tokens.weight") } else { tensor.clone() }
 }
 
+/// What is said where a recipe comes with models that it does not name.
+pub(super) const OTHER_MODELS: &str = "the opened models are not those of the recipe";
+
 /// A checked merge.
 pub struct Plan {
     pub(super) sources: Sources,
@@ -123,7 +126,7 @@ impl Plan {
         let rule = Rule::new(recipe)?;
         let first_model = usize::from(inputs.base.is_some());
         if inputs.base.is_some() != recipe.base.is_some() || inputs.models.len() != recipe.models.len() {
-            return Err(MergeError::Contradiction { what: "the opened models are not those of the recipe" });
+            return Err(MergeError::Contradiction { what: OTHER_MODELS });
         }
         let mut opened: Vec<Opened> = inputs.all().map(Opened::checkpoint).collect();
         vocabulary::align(&mut opened, &recipe.vocabulary.policy(recipe.base.is_some()), watch)?;

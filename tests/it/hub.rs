@@ -3,13 +3,14 @@
 use crate::cli::{Project, Said, home};
 use crate::tiny_model::TinyModel;
 use m3::checkpoint::{Checkpoint, HubOptions, OpenOptions};
+use m3::event::{Event, Observer, Silent};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -18,6 +19,10 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 struct Hub {
     address: String,
     asked: Arc<AtomicUsize>,
+    /// While this is set, weights stop coming half way.
+    stalls: Arc<AtomicBool>,
+    /// From which byte weights were asked for last.
+    begins: Arc<AtomicUsize>,
 }
 
 impl Hub {
@@ -30,19 +35,25 @@ impl Hub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
+        let (stalls, begins) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let hub = Self { address, asked: asked.clone(), stalls: stalls.clone(), begins: begins.clone() };
         // The thread ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                count.fetch_add(1, Ordering::SeqCst);
-                answer(&mut stream.unwrap(), &files);
+                asked.fetch_add(1, Ordering::SeqCst);
+                answer(&mut stream.unwrap(), &files, &stalls, &begins);
             }
         });
-        Self { address, asked }
+        hub
     }
 }
 
-fn answer(stream: &mut TcpStream, files: &BTreeMap<String, Vec<u8>>) {
+fn answer(
+    stream: &mut TcpStream,
+    files: &BTreeMap<String, Vec<u8>>,
+    stalls: &AtomicBool,
+    begins: &AtomicUsize,
+) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let Some(Ok(request)) = lines.next() else { return };
     let mut from = None;
@@ -73,12 +84,28 @@ fn answer(stream: &mut TcpStream, files: &BTreeMap<String, Vec<u8>>) {
         };
     let head =
         format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let mut now = body.len();
+    if let Some((first, None)) = from.filter(|_| path.ends_with(".safetensors")) {
+        begins.store(first, Ordering::SeqCst);
+        if stalls.load(Ordering::SeqCst) {
+            now /= 2;
+        }
+    }
     // The client may have gone.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..now]));
+    while now < body.len() && stalls.load(Ordering::SeqCst) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let _ = stream.write_all(&body[now..]);
 }
 
 fn m3(project: &Project, model: &str, environment: &[(&str, &str)]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_m3"))
+    Said(command(project, model, environment).output().unwrap())
+}
+
+fn command(project: &Project, model: &str, environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_m3"));
+    command
         .args(["generate", model, "hello", "--max-tokens", "3", "--home"])
         .arg(home())
         .current_dir(project.root())
@@ -89,10 +116,8 @@ fn m3(project: &Project, model: &str, environment: &[(&str, &str)]) -> Said {
         .env_remove("all_proxy")
         .env("HF_HOME", project.path("cache"))
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    Said(output)
+        .stdin(Stdio::null());
+    command
 }
 
 #[test]
@@ -142,4 +167,92 @@ fn a_hub_that_is_silent_is_given_up() {
     let options = OpenOptions { hub, ..OpenOptions::default() };
     let error = Checkpoint::open(&"org/tiny".parse().unwrap(), &options).unwrap_err().to_string();
     assert!(error.contains("org/tiny") && error.contains("silent for 0.3 s"), "{error}");
+}
+
+#[test]
+fn ctrl_c_stops_in_the_middle_of_a_file_and_the_next_run_goes_on_behind_it() {
+    let project = Project::new();
+    let model = TinyModel { layers: 1, ..TinyModel::default() };
+    model.write(&project.path("folder"), |_, _| true);
+    let hub = Hub::serve(&project.path("folder"));
+    let endpoint = [("HF_ENDPOINT", hub.address.as_str())];
+    hub.stalls.store(true, Ordering::SeqCst);
+    let mut child = command(&project, "org/tiny", &endpoint)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Half of the weights, which is more than any small file has.
+    let half = std::fs::metadata(project.path("folder/model.safetensors")).unwrap().len() / 2;
+    let blobs = project.path("cache/hub/models--org--tiny/blobs");
+    let begun = || {
+        let parts = std::fs::read_dir(&blobs).into_iter().flatten().map(|e| e.unwrap());
+        parts.filter(|e| e.path().extension().is_some_and(|e| e == "part")).any(|e| {
+            let len = e.metadata().unwrap().len();
+            len > 0 && len >= half
+        })
+    };
+    while !begun() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it had begun to fetch the weights");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let asked = Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said = Said(child.wait_with_output().unwrap()).fails(4);
+    assert!(said.contains("stopped while fetching `org/tiny`"), "{said}");
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    hub.stalls.store(false, Ordering::SeqCst);
+    m3(&project, "org/tiny", &endpoint).ok();
+    assert_eq!(hub.begins.load(Ordering::SeqCst) as u64, half, "what had come was not fetched again");
+}
+
+/// Wants to stop once so many bytes have come.
+struct Impatient {
+    enough: u64,
+    come: AtomicU64,
+}
+
+impl Observer for Impatient {
+    fn observe(&self, event: &Event<'_>) {
+        if let Event::Advanced { by } = event {
+            self.come.fetch_add(*by, Ordering::SeqCst);
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.come.load(Ordering::SeqCst) >= self.enough
+    }
+}
+
+#[test]
+fn a_stopped_download_does_not_go_on_behind_the_back() {
+    let project = Project::new();
+    let model = TinyModel { layers: 1, ..TinyModel::default() };
+    model.write(&project.path("folder"), |_, _| true);
+    let hub = Hub::serve(&project.path("folder"));
+    hub.stalls.store(true, Ordering::SeqCst);
+    let options = |watch| OpenOptions {
+        hub: HubOptions {
+            home: Some(project.path("cache")),
+            endpoint: Some(hub.address.clone()),
+            ..HubOptions::default()
+        },
+        watch,
+    };
+    let reference = "org/tiny".parse().unwrap();
+    let size = |name: &str| std::fs::metadata(project.path("folder").join(name)).unwrap().len();
+    // The small files, and what comes of the weights before they stall.
+    let half = size("model.safetensors") / 2;
+    let enough = size("config.json") + size("tokenizer.json") + half;
+    let impatient = Impatient { enough, come: AtomicU64::new(0) };
+    let stopped = Checkpoint::open(&reference, &options(&impatient)).unwrap_err();
+    assert!(stopped.is_stop(), "{stopped}");
+    let fetched = project.path(&format!("cache/hub/models--org--tiny/snapshots/{COMMIT}/model.safetensors"));
+    hub.stalls.store(false, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!fetched.exists(), "the rest came although nobody wanted it");
+    // The lock of the file is free again, or this would wait for it and fail.
+    Checkpoint::open(&reference, &options(&Silent)).unwrap();
+    assert!(fetched.exists());
+    assert_eq!(hub.begins.load(Ordering::SeqCst) as u64, half);
 }

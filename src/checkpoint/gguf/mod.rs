@@ -116,7 +116,7 @@ impl Gguf {
         let manifest: Manifest = manifest.into_iter().collect();
         let config_json = config::json(&header, &manifest, frequencies.as_deref())?;
         let config = ModelConfig::parse(&serde_json::Value::Object(config_json.clone()).to_string(), path)?;
-        config.check(&manifest)?;
+        config.check_file(&manifest, path)?;
         let tokenizer = tokenizer::json(&header)?.to_string().into_bytes();
         let others = config::others(&header);
         let companions = Companions { config, config_json, tokenizer, others };
@@ -177,10 +177,8 @@ impl TensorSource for Gguf {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let missing = || CheckpointError::NoTensor { tensor: name.clone() };
-        let place = self.places.get(name).ok_or_else(missing)?;
-        let info = self.manifest.get(name).ok_or_else(missing)?;
-        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
+        self.manifest.for_read(name, span, out)?;
+        let place = &self.places[name];
         let Rows::Interleaved { head } = place.rows else {
             return read_run(&self.file, place, span.start, out);
         };

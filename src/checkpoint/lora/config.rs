@@ -3,7 +3,7 @@
 
 use super::super::CheckpointError;
 use crate::files;
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -65,6 +65,11 @@ struct Raw {
     rest: Map<String, Value>,
 }
 
+/// Largest compiled pattern of target modules, in bytes: the full names of all modules of a model of 80 layers fit.
+const MAX_PATTERN: usize = 1 << 20;
+/// The same for a key of `rank_pattern` or `alpha_pattern`, of which there may be one for each module.
+const MAX_KEY_PATTERN: usize = 1 << 17;
+
 /// Keys that do not change what the tensors mean.
 const HARMLESS: [&str; 12] = [
     "auto_mapping",
@@ -95,7 +100,8 @@ impl AdapterConfig {
         Self::parse(&files::read_text(&path)?, path)
     }
 
-    fn parse(text: &str, path: PathBuf) -> Result<Self, CheckpointError> {
+    /// Parses the text; `path` is for messages.
+    pub(super) fn parse(text: &str, path: PathBuf) -> Result<Self, CheckpointError> {
         let raw: Raw = serde_json::from_str(text)
             .map_err(|e| CheckpointError::BadJson { path: path.clone(), reason: e.to_string() })?;
         let refuse = |key: &str, got: String| CheckpointError::AdapterSetting {
@@ -130,14 +136,16 @@ impl AdapterConfig {
         if raw.r == 0 {
             return Err(refuse("r", "0".into()));
         }
-        let whole = |key: &str, pattern: &str| {
-            Regex::new(&format!("^(?:{pattern})$"))
+        let whole = |key: &str, pattern: &str, limit: usize| {
+            RegexBuilder::new(&format!("^(?:{pattern})$"))
+                .size_limit(limit)
+                .build()
                 .map_err(|_| refuse(key, format!("the pattern `{pattern}`")))
         };
         let targets = match raw.target_modules {
             None => Targets::Any,
             Some(Value::String(all)) if all == "all-linear" => Targets::Any,
-            Some(Value::String(pattern)) => Targets::Pattern(whole("target_modules", &pattern)?),
+            Some(Value::String(pattern)) => Targets::Pattern(whole("target_modules", &pattern, MAX_PATTERN)?),
             Some(list) => {
                 let names = serde_json::from_value(list.clone());
                 Targets::Names(names.map_err(|_| refuse("target_modules", list.to_string()))?)
@@ -145,7 +153,7 @@ impl AdapterConfig {
         };
         // PEFT takes such a key as the end of a module's name (`get_pattern_key`).
         let ending = |key: &str, pattern: &str| {
-            whole(key, &format!(r"(?:.*\.)?(?:{})", pattern.trim_start_matches('^')))
+            whole(key, &format!(r"(?:.*\.)?(?:{})", pattern.trim_start_matches('^')), MAX_KEY_PATTERN)
         };
         let mut ranks = Vec::new();
         for (pattern, rank) in raw.rank_pattern.unwrap_or_default() {
@@ -259,6 +267,8 @@ mod tests {
             (r#","something_new":3"#, "something_new"),
             (r#","target_modules":"(?<=x)y""#, "target_modules"),
             (r#","rank_pattern":{"q_proj":0}"#, "rank_pattern"),
+            (r#","rank_pattern":{"\\w{200}":1}"#, "rank_pattern"),
+            (r#","target_modules":"(\\w{100}){100}""#, "target_modules"),
         ] {
             let message = parse(&format!(r#"{{"r":8,"lora_alpha":16{more}}}"#)).unwrap_err().to_string();
             assert!(message.contains(key) && message.contains("adapter_config.json"), "{message}");

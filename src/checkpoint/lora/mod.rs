@@ -149,6 +149,11 @@ impl Lora {
     }
 }
 
+/// Checks the text of an `adapter_config.json`; `path` is for messages.
+pub(super) fn check_config(text: &str, path: &Path) -> Result<(), CheckpointError> {
+    AdapterConfig::parse(text, path.to_owned()).map(drop)
+}
+
 fn open_weights(folder: &Path) -> Result<(PathBuf, Stored), CheckpointError> {
     let (new, old) = (folder.join("adapter_model.safetensors"), folder.join("adapter_model.bin"));
     let (file, found) = if files::is_file(&new) {

@@ -12,7 +12,7 @@ mod archive;
 mod machine;
 mod names;
 
-use super::stored::Found;
+use super::stored::{Found, Order};
 use super::{CheckpointError, TensorInfo};
 use crate::files::ReadAt;
 use crate::ids::TensorName;
@@ -67,28 +67,45 @@ pub(super) fn header(file: &ReadAt) -> Result<Vec<Found>, CheckpointError> {
         };
         let outside = || damaged(format!("`{name}` lies outside its storage"));
         let elements = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).ok_or_else(outside)?;
-        if elements > 0 && !contiguous(&shape, &stride) {
+        let Some(order) = (if elements == 0 { Some(Order::RowMajor) } else { order(&shape, &stride) }) else {
             return Err(CheckpointError::NotContiguous { path: file.path().to_owned(), tensor });
-        }
+        };
         let storage = member(&format!("data/{key}"))
             .ok_or_else(|| damaged(format!("`{name}` is in `data/{key}`, which the archive lacks")))?;
         let bytes = |n: usize| (n as u64).checked_mul(dtype.size() as u64);
         let start = bytes(offset).ok_or_else(outside)?;
-        let end = bytes(elements).and_then(|n| n.checked_add(start)).ok_or_else(outside)?;
+        let extent = if elements == 0 { Some(0) } else { extent(&shape, &stride) };
+        let end = extent.and_then(bytes).and_then(|n| n.checked_add(start)).ok_or_else(outside)?;
         if end > storage.size {
             return Err(outside());
         }
-        found.push((tensor, TensorInfo { shape, dtype }, storage.offset + start));
+        let info = TensorInfo { shape, dtype };
+        found.push(Found { name: tensor, info, offset: storage.offset + start, order });
     }
     Ok(found)
 }
 
-/// Whether elements lie in row-major order without gaps. The stride of an axis of length 1 does not matter.
-fn contiguous(shape: &[usize], stride: &[usize]) -> bool {
+/// In which order the elements of a view lie, where that is one that can be read: without gaps, or a matrix with contiguous
+/// rows or columns that do not overlap. The stride of an axis of length 1 does not matter.
+fn order(shape: &[usize], stride: &[usize]) -> Option<Order> {
     let mut step = 1usize;
-    shape.iter().zip(stride).rev().all(|(&length, &stride)| {
+    let contiguous = shape.iter().zip(stride).rev().all(|(&length, &stride)| {
         let fits = length == 1 || stride == step;
         step = step.saturating_mul(length);
         fits
+    });
+    match (shape, stride) {
+        _ if contiguous => Some(Order::RowMajor),
+        (&[_, columns], &[step, 1]) if step >= columns => Some(Order::Rows { step }),
+        (&[rows, _], &[1, step]) if step >= rows => Some(Order::Columns { step }),
+        _ => None,
+    }
+}
+
+/// Elements of the storage from the first to the last element of a view that has any.
+fn extent(shape: &[usize], stride: &[usize]) -> Option<usize> {
+    shape.iter().zip(stride).try_fold(1usize, |end, (&length, &stride)| match length {
+        1 => Some(end),
+        _ => end.checked_add((length - 1).checked_mul(stride)?),
     })
 }

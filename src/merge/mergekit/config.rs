@@ -43,6 +43,8 @@ pub(super) struct Model {
 #[serde(deny_unknown_fields)]
 pub(super) struct Slice {
     pub(super) sources: Vec<Source>,
+    /// The base of this slice, in place of the file's.
+    pub(super) base_model: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) parameters: Parameters,
 }

@@ -8,12 +8,13 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Companions, ModelRef, OpenO
 use crate::dtype::DType;
 use crate::event::{Event, Observer};
 use crate::files;
+use crate::ids::TensorName;
 use crate::merge::MergeError;
-use crate::merge::plan::{Opened, Plan, head};
+use crate::merge::plan::{OTHER_MODELS, Opened, Plan, head};
 use crate::merge::rounded::Rounded;
 use crate::merge::vocabulary;
 use serde_saphyr::Spanned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// A mergekit configuration that was read from a file.
@@ -45,7 +46,10 @@ impl Mergekit {
         let line = config.merge_method.defined.line();
         let method = Method::named(&config.merge_method.value)
             .map_err(|reason| at((line, "merge_method".into(), reason)))?;
-        if method.needs_base() && config.base_model.is_none() {
+        if method.needs_base()
+            && config.base_model.is_none()
+            && !layout::slices_have_bases(&config).map_err(at)?
+        {
             let reason = format!("`{}` needs a base_model", config.merge_method.value);
             return Err(at((line, "base_model".into(), reason)));
         }
@@ -128,12 +132,30 @@ impl Mergekit {
     pub fn plan(&self, seed: u64, inputs: &[Checkpoint], watch: &dyn Observer) -> Result<Plan, MergeError> {
         let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
         if names.len() != inputs.len() {
-            return Err(MergeError::Contradiction { what: "the opened models are not those of the recipe" });
+            return Err(MergeError::Contradiction { what: OTHER_MODELS });
         }
         self.plan_of(&names, inputs.iter().map(Opened::checkpoint).collect(), seed, watch)
     }
 
+    /// The same with models from `open`, which is asked once for each name in the order of their first use, the base first.
+    pub(in crate::merge) fn plan_with(
+        &self,
+        seed: u64,
+        watch: &dyn Observer,
+        mut open: impl FnMut(&str) -> Result<Opened, CheckpointError>,
+    ) -> Result<Plan, MergeError> {
+        let names = layout::names(&self.config).map_err(|wrong| self.at(wrong))?;
+        let mut opened = Vec::new();
+        for name in &names {
+            opened.push(open(&name.value).map_err(|e| self.unknown(name, e))?);
+        }
+        self.plan_of(&names, opened, seed, watch)
+    }
+
     fn unknown(&self, name: &Spanned<String>, source: CheckpointError) -> MergeError {
+        if source.is_stop() {
+            return source.into();
+        }
         MergeError::MergekitModel {
             path: self.path.clone(),
             line: name.defined.line(),
@@ -147,13 +169,16 @@ impl Mergekit {
     }
 
     /// The plan for opened models, in the order of `names`.
-    pub(super) fn plan_of(
+    fn plan_of(
         &self,
         names: &[Spanned<String>],
         mut opened: Vec<Opened>,
         seed: u64,
         watch: &dyn Observer,
     ) -> Result<Plan, MergeError> {
+        for model in &opened {
+            known_tensors(model)?;
+        }
         let layers: Vec<usize> = opened.iter().map(|o| o.companions.config.layers).collect();
         let layout = Layout::new(&self.config, names, &layers).map_err(|wrong| self.at(wrong))?;
         self.check_counts(&layout)?;
@@ -187,13 +212,12 @@ impl Mergekit {
 
     /// How many models each slice must have.
     fn check_counts(&self, layout: &Layout) -> Result<(), MergeError> {
-        let base = self.config.base_model.as_ref().map(|_| 0);
         let (range, words) = self.method.wants();
         for slice in &layout.slices {
             let line = slice.sources.first().map_or(0, |s| s.line);
             let method = &self.config.merge_method.value;
-            let has_base = slice.sources.iter().any(|s| Some(s.model) == base);
-            if self.method.needs_base() && !has_base {
+            let has_base = slice.sources.iter().any(|s| Some(s.model) == slice.base);
+            if !has_base && (self.method.needs_base() || slice.base.is_some() && self.method.uses_base()) {
                 let reason = format!("`{method}` needs the base_model among the sources of each slice");
                 return Err(self.at((line, "sources".into(), reason)));
             }
@@ -221,6 +245,19 @@ impl Mergekit {
             companions.config_json.insert("tie_word_embeddings".into(), (!own_head).into());
         }
         companions
+    }
+}
+
+/// What a config does not ask for would be left out of every merge without a word. An output head beside a tied embedding is
+/// allowed for.
+fn known_tensors(model: &Opened) -> Result<(), MergeError> {
+    let known: BTreeSet<TensorName> =
+        model.companions.config.tensors().into_iter().map(|(name, _)| name).collect();
+    let unknown =
+        model.weights.manifest().iter().map(|(name, _)| name).find(|n| !known.contains(*n) && **n != head());
+    match unknown {
+        Some(tensor) => Err(MergeError::TensorUnknown { path: model.path.clone(), tensor: tensor.clone() }),
+        None => Ok(()),
     }
 }
 

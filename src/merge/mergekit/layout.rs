@@ -17,6 +17,8 @@ pub(super) struct Layout {
 #[derive(Clone, Debug)]
 pub(super) struct OutputSlice {
     pub(super) sources: Vec<SliceSource>,
+    /// The base: the model's place in the list of opened models. It need not be one of the sources.
+    pub(super) base: Option<usize>,
     pub(super) layers: usize,
     pub(super) parameters: Parameters,
 }
@@ -87,7 +89,12 @@ pub(super) fn names(config: &Config) -> Result<Vec<Spanned<String>>, Wrong> {
     let mut all: Vec<&Spanned<String>> = config.base_model.iter().collect();
     match body {
         Body::Models(models) => all.extend(models.iter().map(|m| &m.model)),
-        Body::Slices(slices) => all.extend(slices.iter().flat_map(|s| &s.sources).map(|s| &s.model)),
+        Body::Slices(slices) => {
+            for slice in slices {
+                own_base(slice, config)?;
+                all.extend(slice.sources.iter().map(|s| &s.model));
+            }
+        }
     }
     let mut found: Vec<Spanned<String>> = Vec::new();
     for name in all {
@@ -101,11 +108,37 @@ pub(super) fn names(config: &Config) -> Result<Vec<Spanned<String>>, Wrong> {
     Ok(found)
 }
 
+/// A slice's own base must be one of its sources, and leave alone where rows of missing tokens come from.
+fn own_base(slice: &Slice, config: &Config) -> Result<(), Wrong> {
+    let Some(base) = &slice.base_model else { return Ok(()) };
+    let fail = |reason: String| Err((base.defined.line(), "base_model".to_owned(), reason));
+    if !slice.sources.iter().any(|s| s.model.value == base.value) {
+        return fail(format!("of a slice is `{}`, which is not one of its sources", base.value));
+    }
+    if config.tokenizer_source.is_some() || config.tokenizer.is_some() {
+        return fail(
+            "of a slice cannot stand beside `tokenizer_source` or `tokenizer`: rows of missing tokens come from one \
+             base for the whole merge"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Whether every slice says its base itself.
+pub(super) fn slices_have_bases(config: &Config) -> Result<bool, Wrong> {
+    Ok(match body(config)?.0 {
+        Body::Models(_) => false,
+        Body::Slices(slices) => slices.iter().all(|slice| slice.base_model.is_some()),
+    })
+}
+
 impl Layout {
     /// `names` are all models, `layers` the number of layers of each.
     pub(super) fn new(config: &Config, names: &[Spanned<String>], layers: &[usize]) -> Result<Self, Wrong> {
         let place = |name: &str| names.iter().position(|n| n.value == name).unwrap_or_default();
         let (body, module) = body(config)?;
+        let base = config.base_model.as_ref().map(|base| place(&base.value));
         let slices = match body {
             Body::Models(models) => {
                 let mut sources: Vec<SliceSource> = models
@@ -132,10 +165,10 @@ impl Layout {
                     );
                     return Err((other.line, "models".into(), reason));
                 }
-                vec![OutputSlice { sources, layers: depth, parameters: Parameters::default() }]
+                vec![OutputSlice { sources, base, layers: depth, parameters: Parameters::default() }]
             }
             Body::Slices(slices) => {
-                slices.iter().map(|s| slice(s, &place, layers)).collect::<Result<_, _>>()?
+                slices.iter().map(|s| slice(s, base, &place, layers)).collect::<Result<_, _>>()?
             }
         };
         for slice in &slices {
@@ -178,7 +211,13 @@ impl Layout {
     }
 }
 
-fn slice(slice: &Slice, place: &impl Fn(&str) -> usize, layers: &[usize]) -> Result<OutputSlice, Wrong> {
+fn slice(
+    slice: &Slice,
+    base: Option<usize>,
+    place: &impl Fn(&str) -> usize,
+    layers: &[usize],
+) -> Result<OutputSlice, Wrong> {
+    let base = slice.base_model.as_ref().map(|own| place(&own.value)).or(base);
     let mut depth = None;
     let mut sources = Vec::new();
     for source in &slice.sources {
@@ -201,7 +240,7 @@ fn slice(slice: &Slice, place: &impl Fn(&str) -> usize, layers: &[usize]) -> Res
         sources.push(SliceSource { model, first, parameters: source.parameters.clone(), line });
     }
     match depth {
-        Some(layers) => Ok(OutputSlice { sources, layers, parameters: slice.parameters.clone() }),
+        Some(layers) => Ok(OutputSlice { sources, base, layers, parameters: slice.parameters.clone() }),
         None => Err((0, "sources".into(), "a slice names no source".into())),
     }
 }

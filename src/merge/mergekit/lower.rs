@@ -95,11 +95,6 @@ impl Scope<'_> {
 }
 
 impl Lowering<'_> {
-    /// The place of the base among the opened models.
-    fn base(&self) -> Option<usize> {
-        self.of.config.base_model.as_ref().map(|_| 0)
-    }
-
     fn input(&self, output: &Output<'_>, source: &SliceSource) -> Input {
         let tensor = output.source(source);
         Input { source: source.model, tensor: stand_in(&self.opened[source.model], &tensor) }
@@ -149,9 +144,10 @@ impl Lowering<'_> {
         info.dtype = self.of.out_dtype.unwrap_or(computed);
         let method = self.of.method;
         let sources = &output.slice.sources;
-        let base = sources.iter().find(|s| Some(s.model) == self.base());
+        let is_base = |model: usize| Some(model) == output.slice.base;
+        let base = sources.iter().find(|s| is_base(s.model));
         let others: Vec<&SliceSource> =
-            sources.iter().filter(|s| method.base_takes_part() || Some(s.model) != self.base()).collect();
+            sources.iter().filter(|s| method.base_takes_part() || !is_base(s.model)).collect();
         if let Some(base) = base.filter(|_| !method.base_takes_part()) {
             for (key, _) in &base.parameters.0 {
                 if !idle.contains(&(base.model, key.clone())) {
@@ -190,7 +186,7 @@ impl Lowering<'_> {
                 let t = scope.number("t", None)?.unwrap_or_default();
                 let mut parts = plain(&|_| Ok(1.0))?;
                 // The base is the end at t = 0.
-                parts.sort_by_key(|p| Some(p.model) != self.base());
+                parts.sort_by_key(|p| !is_base(p.model));
                 (parts, Blend::Slerp { t })
             }
             Method::Nuslerp => {
@@ -220,7 +216,11 @@ impl Lowering<'_> {
                 for source in &others {
                     let weight = scope.of(source, "weight")?;
                     let density = scope.of(source, "density")?;
-                    if density <= 0.0 && deltas.sparsify != Sparsifier::None {
+                    if !(0.0..=1.0).contains(&density) {
+                        let reason = format!("is {density}; it must be between 0 and 1");
+                        return Err(scope.wrong("density", Some(source), reason));
+                    }
+                    if density == 0.0 && deltas.sparsify != Sparsifier::None {
                         // Nothing is kept: a delta of the base to itself.
                         parts.extend(base.map(|base| part(base, weight, Vec::new())));
                         continue;
@@ -257,7 +257,7 @@ fn step(
     rescale: Rescale,
     seed: u64,
 ) -> Result<Option<Sparsify>, MergeError> {
-    if density >= 1.0 || deltas.sparsify == Sparsifier::None {
+    if density == 1.0 || deltas.sparsify == Sparsifier::None {
         return Ok(None);
     }
     let kept = Density::new(density).map_err(|e| scope.wrong("density", Some(source), e.to_string()))?;

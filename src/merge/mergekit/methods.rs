@@ -142,6 +142,11 @@ impl Method {
         matches!(self, Self::Slerp | Self::Nearswap | Self::ModelStock | Self::Deltas(_))
     }
 
+    /// Whether a base makes a difference.
+    pub(super) fn uses_base(self) -> bool {
+        self.needs_base() || self == Self::Nuslerp
+    }
+
     /// Whether the base is a model like the others.
     pub(super) fn base_takes_part(self) -> bool {
         matches!(self, Self::Linear | Self::Passthrough | Self::Slerp)

@@ -4,88 +4,50 @@
 #![expect(clippy::print_stdout, reason = "one line of figures for each case")]
 
 use super::Mergekit;
-use crate::checkpoint::{CheckpointError, Companions, Manifest, ModelConfig, Span, TensorInfo, TensorSource};
-use crate::digest::Digest;
+use crate::checkpoint::{CheckpointError, Companions, ModelConfig, TensorInfo, TensorSource};
 use crate::dtype::DType;
 use crate::event::Silent;
 use crate::ids::TensorName;
+use crate::merge::fixture::{Memory, Stored, Tensors, last_place, stored, under, weights};
 use crate::merge::plan::{Opened, Plan};
-use crate::random::Draws;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-pub(super) type Tensors = BTreeMap<String, (TensorInfo, Vec<f32>)>;
+/// A model in memory, whose tensors are those of the config.
+fn opened(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
+    let opened = unchecked(name, tensors, config);
+    config.check(opened.weights.manifest()).unwrap();
+    opened
+}
 
 /// A model in memory.
-pub(super) struct Memory {
-    manifest: Manifest,
-    tensors: Tensors,
-}
-
-impl Memory {
-    fn opened(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
-        let opened = Self::unchecked(name, tensors, config);
-        config.check(opened.weights.manifest()).unwrap();
-        opened
-    }
-
-    pub(super) fn unchecked(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
-        let manifest = tensors.iter().map(|(n, (info, _))| (TensorName::from(n.as_str()), info.clone()));
-        let manifest: Manifest = manifest.collect();
-        Opened {
-            path: name.into(),
-            companions: Companions {
-                config: config.clone(),
-                config_json: serde_json::Map::new(),
-                tokenizer: Vec::new(),
-                others: Vec::new(),
-            },
-            weights: Arc::new(Self { manifest, tensors }),
-        }
+pub(super) fn unchecked(name: &str, tensors: Tensors, config: &ModelConfig) -> Opened {
+    Opened {
+        path: name.into(),
+        companions: Companions {
+            config: config.clone(),
+            config_json: serde_json::Map::new(),
+            tokenizer: Vec::new(),
+            others: Vec::new(),
+        },
+        weights: Arc::new(Memory::new(tensors)),
     }
 }
 
-impl TensorSource for Memory {
-    fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        out.copy_from_slice(&self.tensors[name.as_str()].1[span.start..][..span.len]);
-        Ok(())
-    }
-
-    fn digest(&self) -> Result<Digest, CheckpointError> {
-        Ok(Digest::of_bytes(b"memory"))
-    }
-}
-
-/// Stored uniform numbers in place of ours: u < p becomes ⌊u·2³²⌋ < ⌈p·2³²⌉, the same for every u with 32 bits or fewer.
-struct Stored(Vec<f32>);
-
-impl Draws for Stored {
-    fn fill(&self, start: u64, out: &mut [u32]) {
-        for (x, u) in out.iter_mut().zip(&self.0[start as usize..]) {
-            *x = (f64::from(*u) * 2f64.powi(32)).floor() as u32;
-        }
-    }
-}
+/// What makes a model of a name.
+type Models<'a> = &'a dyn Fn(&str) -> Result<Opened, CheckpointError>;
 
 /// The plan of a configuration for models in memory.
-fn plan(config: &Value, models: &dyn Fn(&str) -> Opened) -> Result<Plan, String> {
+fn plan(config: &Value, models: Models<'_>) -> Result<Plan, String> {
     // JSON is YAML: what a file would say.
     let recipe = Mergekit::parse(&config.to_string(), Path::new("case.yml")).map_err(|e| e.to_string())?;
-    let names =
-        super::layout::names(&recipe.config).map_err(|(_, key, reason)| format!("{key}: {reason}"))?;
-    let opened = names.iter().map(|n| models(&n.value)).collect();
-    recipe.plan_of(&names, opened, 0, &Silent).map_err(|e| e.to_string())
+    recipe.plan_with(0, &Silent, models).map_err(|e| e.to_string())
 }
 
 /// Steps between neighbours of `dtype` that lie between two values.
-fn ulps(dtype: DType, a: f32, b: f32) -> u64 {
+fn steps(dtype: DType, a: f32, b: f32) -> u64 {
     let place = |x: f32| {
         let mut bytes = vec![0u8; dtype.size()];
         dtype.narrow(&[x], &mut bytes);
@@ -96,16 +58,6 @@ fn ulps(dtype: DType, a: f32, b: f32) -> u64 {
         if bits >= sign { -(bits - sign) } else { bits }
     };
     if a.is_nan() && b.is_nan() { 0 } else { place(a).abs_diff(place(b)) }
-}
-
-/// A unit in the last place of `x`.
-fn last_place(dtype: DType, x: f32) -> f64 {
-    let bits = match dtype {
-        DType::F32 => 23,
-        DType::F16 => 10,
-        DType::Bf16 => 7,
-    };
-    2f64.powi(f64::from(x).log2().floor() as i32 - bits)
 }
 
 /// How far a merge is from what mergekit wrote.
@@ -131,7 +83,7 @@ impl Distance {
             assert_eq!(view.manifest().get(&tensor), Some(info), "{name}");
             let got = view.read_all(&tensor).unwrap();
             for (i, (a, b)) in got.iter().zip(want).enumerate() {
-                let ulp = ulps(info.dtype, *a, *b);
+                let ulp = steps(info.dtype, *a, *b);
                 let of = |t: &Tensors| t.get(name).and_then(|(_, v)| v.get(i)).map_or(0.0, |x| x.abs());
                 let scale = inputs.iter().map(of).fold(b.abs(), f32::max);
                 if ulp > 0 {
@@ -158,32 +110,6 @@ impl Distance {
     }
 }
 
-/// The tensors of a safetensors file.
-fn load(path: &Path) -> Tensors {
-    let bytes = crate::files::read(path).unwrap();
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    file.tensors()
-        .into_iter()
-        .map(|(name, view)| {
-            let dtype = match view.dtype() {
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::Bf16,
-                other => panic!("{other:?}"),
-            };
-            let info = TensorInfo { dtype, shape: view.shape().to_vec() };
-            let mut values = vec![0.0; info.elements()];
-            dtype.widen(view.data(), &mut values);
-            (name, (info, values))
-        })
-        .collect()
-}
-
-fn under(tensors: &Tensors, prefix: &str) -> Tensors {
-    let inside = tensors.iter().filter_map(|(n, t)| Some((n.strip_prefix(prefix)?.to_owned(), t.clone())));
-    inside.collect()
-}
-
 /// The config of the reference cases' Llamas, from the shapes of their tensors.
 fn config_of(tensors: &Tensors) -> ModelConfig {
     let shape = |name: &str| &tensors[name].0.shape;
@@ -196,15 +122,6 @@ fn config_of(tensors: &Tensors) -> ModelConfig {
         "num_attention_heads": embed[1] / head_dim, "num_key_value_heads": 1,
     });
     ModelConfig::parse(&text.to_string(), Path::new("config.json")).unwrap()
-}
-
-/// Where reference data is, if it is.
-fn reference() -> Option<PathBuf> {
-    let folder = match (std::env::var_os("M3_PARITY"), std::env::var_os("M3_SHARED")) {
-        (Some(folder), _) => PathBuf::from(folder),
-        (None, shared) => PathBuf::from(shared?).join("parity/visible"),
-    };
-    Some(folder.join("merge"))
 }
 
 /// Units of the last place, at the scale of the operands, that a merge may be away where a sum over the whole tensor enters
@@ -231,11 +148,16 @@ fn complaint(config: &Value, distance: &Distance) -> Option<String> {
 
 #[test]
 fn reference_cases_are_mergekits_numbers() {
-    let Some(folder) = reference() else { return };
-    let cases: Vec<Value> =
-        serde_json::from_slice(&crate::files::read(&folder.join("mergekit_cases.json")).unwrap()).unwrap();
-    let inputs = load(&folder.join("mergekit_inputs.safetensors"));
-    let outputs = load(&folder.join("mergekit_outputs.safetensors"));
+    let (Some(inputs), Some(outputs), Some(cases)) = (
+        stored("mergekit_inputs.safetensors"),
+        stored("mergekit_outputs.safetensors"),
+        stored("mergekit_cases.json"),
+    ) else {
+        return;
+    };
+    let cases: Vec<Value> = serde_json::from_slice(&cases).unwrap();
+    let inputs = weights(&SafeTensors::deserialize(&inputs).unwrap());
+    let outputs = weights(&SafeTensors::deserialize(&outputs).unwrap());
     let (mut failed, mut unsupported) = (Vec::new(), Vec::new());
     for case in &cases {
         let (id, config) = (case["id"].as_str().unwrap(), &case["config"]);
@@ -246,7 +168,7 @@ fn reference_cases_are_mergekits_numbers() {
         let model = |name: &str| {
             let tensors = tensors_of(name);
             let config = config_of(&tensors);
-            Memory::opened(name, tensors, &config)
+            Ok(opened(name, tensors, &config))
         };
         let mut plan = match plan(config, &model) {
             Ok(plan) => plan,
@@ -265,7 +187,9 @@ fn reference_cases_are_mergekits_numbers() {
             &|model, tensor| {
                 let name = model.split('_').next().unwrap();
                 let key = format!("draw/{name}/{}", tensor.as_str());
-                Arc::new(Stored(inputs[&key].1.clone()))
+                // u < p becomes ⌊u·2³²⌋ < ⌈p·2³²⌉, the same for every u with 32 bits or fewer.
+                let whole = |u: &f32| (f64::from(*u) * 2f64.powi(32)).floor() as u32;
+                Arc::new(Stored(inputs[&key].1.iter().map(whole).collect()))
             },
             &names,
         );
@@ -303,7 +227,7 @@ fn golden_cases_are_mergekits_numbers() {
         });
         tensors.collect()
     };
-    let model = |name: &str| Memory::opened(name, tensors_of(name), &config);
+    let model = |name: &str| Ok(opened(name, tensors_of(name), &config));
     let all: Vec<Tensors> = ["base", "a", "b", "c"].map(tensors_of).into();
     let mut failed = Vec::new();
     for case in golden["cases"].as_array().unwrap() {

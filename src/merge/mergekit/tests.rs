@@ -1,12 +1,12 @@
 //! What a configuration may not say, and what the layout makes of slices.
 
 use super::Mergekit;
-use super::layout;
-use super::parity::{Memory, Tensors};
+use super::parity::unchecked;
 use crate::checkpoint::{ModelConfig, TensorInfo, TensorSource};
 use crate::dtype::DType;
 use crate::event::{Event, Observer, Silent};
 use crate::ids::TensorName;
+use crate::merge::fixture::Tensors;
 use crate::merge::plan::{Opened, Plan};
 use serde_json::json;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn model(name: &str, value: f32, edit: impl Fn(&str, &mut Vec<usize>) -> bool) -
             tensors.insert(name.as_str().to_owned(), (info, values));
         }
     }
-    Memory::unchecked(name, tensors, &config)
+    unchecked(name, tensors, &config)
 }
 
 fn whole(name: &str) -> Opened {
@@ -41,9 +41,7 @@ fn whole(name: &str) -> Opened {
 
 fn plan_with(yaml: &str, open: &dyn Fn(&str) -> Opened, watch: &dyn Observer) -> Result<Plan, String> {
     let recipe = Mergekit::parse(yaml, Path::new("merge.yml")).map_err(|e| e.to_string())?;
-    let names = layout::names(&recipe.config).map_err(|(_, key, reason)| format!("{key}: {reason}"))?;
-    let opened = names.iter().map(|n| open(&n.value)).collect();
-    recipe.plan_of(&names, opened, 0, watch).map_err(|e| e.to_string())
+    recipe.plan_with(0, watch, |name| Ok(open(name))).map_err(|e| e.to_string())
 }
 
 fn refused(yaml: &str, parts: &[&str]) {
@@ -67,6 +65,11 @@ fn an_unknown_key_is_an_error_at_every_level() {
             "merge_method: linear\nslices:\n  - sources:\n      - model: a\n        layer_range: [0, 1]\n        range: 2\n"
                 .to_owned(),
             "line 6 ",
+        ),
+        (
+            "merge_method: linear\nslices:\n  - sources: [{model: a, layer_range: [0, 4]}]\n    residual_weight: 0.5\n"
+                .to_owned(),
+            "line 4 ",
         ),
         (format!("merge_method: linear\n{TWO}tokenizer:\n  sauce: union\n"), "line 6 "),
         (format!("merge_method: linear\n{TWO}tokenizer: {{tokens: {{x: {{forced: true}}}}}}\n"), "line 5 "),
@@ -153,6 +156,35 @@ fn what_contradicts_itself_is_named() {
     refused(&weights("[{filter: mlp, value: 1, when: now}]"), &["when"]);
     let della = "merge_method: della\nbase_model: base\nmodels:\n  - model: a\n    parameters: {weight: 1, density: 0.9}\n";
     refused(della, &["`epsilon`", "0.15"]);
+}
+
+#[test]
+fn a_base_of_a_slice_must_be_one_of_its_sources() {
+    let slices = |base: &str, more: &str| {
+        format!(
+            "merge_method: task_arithmetic\n{more}slices:\n  - sources: [{{model: a, layer_range: [0, 4]}}, \
+             {{model: b, layer_range: [0, 4]}}]\n    base_model: {base}\nparameters: {{weight: 1}}\n"
+        )
+    };
+    refused(&slices("c", ""), &["line 4", "`base_model`", "`c`", "one of its sources"]);
+    refused(&slices("a", "tokenizer_source: union\n"), &["line 5", "`base_model`", "`tokenizer_source`"]);
+    let read = |yaml: &str| {
+        let view = plan_with(yaml, &whole, &Silent).unwrap().survey(&Silent).unwrap();
+        view.read_all(&TensorName::from("lm_head.weight")).unwrap()[0]
+    };
+    // 2 + (4 − 2) with a as the base; with b as the base 4 + (2 − 4).
+    assert_eq!(read(&slices("a", "base_model: base\n")), 4.0);
+    assert_eq!(read(&slices("b", "")), 2.0);
+    let nuslerp = slices("a", "base_model: base\n").replace("    base_model: a\n", "");
+    refused(&nuslerp.replace("task_arithmetic", "nuslerp"), &["`sources`", "base_model among the sources"]);
+}
+
+#[test]
+fn what_would_take_all_memory_is_refused() {
+    let yaml = format!("merge_method: linear\n{TWO}tokenizer: {{pad_to_multiple_of: NUMBER}}\n");
+    for number in ["0", "65537", "18446744073709551615"] {
+        refused(&yaml.replace("NUMBER", number), &["line 5", "`pad_to_multiple_of`", number]);
+    }
 }
 
 #[test]

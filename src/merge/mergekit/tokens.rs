@@ -6,6 +6,9 @@ use crate::merge::plan::Opened;
 use crate::merge::vocabulary::{From, Policy, Token, Tokens};
 use serde_saphyr::Spanned;
 
+/// Largest number of rows that a vocabulary is rounded up to a multiple of: kernels ask for some hundred at most.
+const MAX_MULTIPLE: usize = 1 << 16;
+
 /// The policy that `tokenizer_source` or `tokenizer` asks for; without either vocabularies must be equal.
 pub(super) fn policy(config: &Config, names: &[Spanned<String>]) -> Result<Policy, Wrong> {
     let place = |name: &str, line: u64| {
@@ -33,8 +36,9 @@ pub(super) fn policy(config: &Config, names: &[Spanned<String>]) -> Result<Polic
         (None, Some(tokenizer)) => {
             let (line, tokenizer) = (tokenizer.defined.line(), &tokenizer.value);
             let vocabulary = source(tokenizer.source.as_deref().unwrap_or("union"), line)?;
-            if tokenizer.pad_to_multiple_of == Some(0) {
-                return Err((line, "pad_to_multiple_of".into(), "must be at least 1".into()));
+            if let Some(multiple) = tokenizer.pad_to_multiple_of.filter(|n| !(1..=MAX_MULTIPLE).contains(n)) {
+                let reason = format!("is {multiple}; it must be between 1 and {MAX_MULTIPLE}");
+                return Err((line, "pad_to_multiple_of".into(), reason));
             }
             let mut rules = Vec::new();
             for (text, token) in &tokenizer.tokens {

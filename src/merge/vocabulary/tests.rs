@@ -219,3 +219,15 @@ fn tokens_have_rules_of_their_own() {
     let said = said(&align(&mut three(), &policy(rule(From::Model(0), false)), &Silent).unwrap_err());
     assert!(said.contains("[X]") && said.contains("does not have it"), "{said}");
 }
+
+#[test]
+fn an_id_that_no_table_can_hold_is_refused() {
+    let mut inputs = vec![model("base", &["a", "b"], 2, 0.0), model("fine", &["a", "b", "[X]"], 3, 100.0)];
+    let text = String::from_utf8(inputs[1].companions.tokenizer.clone()).unwrap();
+    inputs[1].companions.tokenizer = text.replace("\"id\":2", "\"id\":4294967295").into_bytes();
+    let said = said(&align(&mut inputs, &Vocabulary::Union.policy(true), &Silent).unwrap_err());
+    assert!(
+        said.contains("fine/tokenizer.json") && said.contains("`[X]`") && said.contains("4294967295"),
+        "{said}"
+    );
+}

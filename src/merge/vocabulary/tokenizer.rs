@@ -13,6 +13,9 @@ pub(super) struct Tokenizer {
     pub(super) ids: BTreeMap<String, u32>,
 }
 
+/// Largest id of a token: far above any vocabulary, and small enough for a table of all rows.
+const MAX_ID: u32 = (1 << 24) - 1;
+
 fn bad(path: &Path, reason: &str) -> MergeError {
     MergeError::BadTokenizer { path: path.join("tokenizer.json"), reason: reason.to_owned() }
 }
@@ -25,6 +28,9 @@ impl Tokenizer {
         let mut put = |text: Option<&str>, id: Option<u64>| {
             let id = id.and_then(|id| u32::try_from(id).ok());
             match (text, id) {
+                (Some(text), Some(id)) if id > MAX_ID => {
+                    Err(bad(&input.path, &format!("its token `{text}` has the id {id}, above {MAX_ID}")))
+                }
                 (Some(text), Some(id)) => {
                     ids.insert(text.to_owned(), id);
                     Ok(())

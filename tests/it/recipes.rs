@@ -442,9 +442,9 @@ fn a_recipe_is_told_before_it_is_done() {
     let recipe = &said["recipe"];
     assert_eq!(recipe["output"]["parameters"], base.manifest().parameters());
     assert_eq!(recipe["output"]["bytes"], size);
-    // One sweep to know each input by its content, one to blend; a random mask asks for none.
-    assert_eq!(recipe["estimate"]["sweeps"], json!([2.0, 2.0, 2.0]));
-    assert_eq!(recipe["estimate"]["read_bytes"], 6 * size);
+    // One sweep to blend, in which digests are made too; a random mask asks for none.
+    assert_eq!(recipe["estimate"]["sweeps"], json!([1.0, 1.0, 1.0]));
+    assert_eq!(recipe["estimate"]["read_bytes"], 3 * size);
     let megabytes = recipe["estimate"]["memory_bytes"].as_f64().unwrap() / 1e6;
     assert!(megabytes > 5.0 && megabytes < 1000.0, "{megabytes}");
     assert!(recipe["rate"].as_f64().unwrap() > 0.0 && recipe["seconds"].as_f64().unwrap() > 0.0, "{recipe}");
@@ -456,14 +456,8 @@ fn a_recipe_is_told_before_it_is_done() {
 
     let yaml = inspect(&["dare.yml"]);
     assert_eq!(yaml["recipe"]["output"]["dtypes"], json!({"bf16": base.manifest().parameters()}));
-    // The L1 ratio of each delta takes two sweeps more.
-    let sweeps: Vec<f64> = yaml["recipe"]["estimate"]["sweeps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap())
-        .collect();
-    assert!(sweeps[1] > 2.0 && sweeps[0] > sweeps[1], "{sweeps:?}");
+    // The L1 ratios of the deltas take one sweep more.
+    assert_eq!(yaml["recipe"]["estimate"]["sweeps"], json!([2.0, 2.0, 2.0]));
 
     let told = project.m3(&["inspect", "drawn.toml"]).ok();
     let rows = format!("the same {} rows", base.companions().config.vocab_size);

@@ -235,7 +235,7 @@ fn a_full_disk_is_said_and_leaves_nothing() {
     assert!(limited(1, "5000000000").contains("model.safetensors"));
     assert!(limited(16, "100").contains("tokenizer.json"));
     assert_eq!(std::fs::read(project.path("old/model.safetensors")).unwrap(), old);
-    assert_eq!(std::fs::read_dir(project.path("old")).unwrap().count(), 4);
+    assert_eq!(std::fs::read_dir(project.path("old")).unwrap().count(), 5);
 }
 
 /// A merge that takes a while: ranks in every row.

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
 
-    fn record(made_from: MadeFrom, inputs: &[(&str, &str)]) -> Record {
+    fn record(made_from: &MadeFrom, inputs: &[(&str, &str)]) -> Record {
         let digest = Digest::of_bytes(b"x");
         let input = |(named, place): &(&str, &str)| RecordedInput {
             named: (*named).to_owned(),
@@ -292,7 +292,7 @@ mod tests {
             ("a|b`c", "/models/a|b`c"),
             ("o/base+p/lora", "o/base@abc+p/lora@d"),
         ];
-        let card = card("my_merge*", &record(made_from, &inputs));
+        let card = card("my_merge*", &record(&made_from, &inputs));
         assert!(card.starts_with(
             "---\nbase_model:\n- o/base\n- p/lora\nlibrary_name: transformers\ntags:\n- merge\n"
         ));
@@ -315,7 +315,8 @@ mod tests {
         for (name, says) in MERGEKIT {
             let base = if matches!(name, "linear" | "passthrough") { "" } else { "base_model: b\n" };
             let text = format!("# ```` a comment\nmerge_method: {name}\n{base}models: [{{model: x}}]\n");
-            let card = card("m", &record(MadeFrom::Mergekit { text: text.clone(), seed: 3 }, &[("x", "/x")]));
+            let made_from = MadeFrom::Mergekit { text: text.clone(), seed: 3 };
+            let card = card("m", &record(&made_from, &[("x", "/x")]));
             assert!(card.starts_with("---\nbase_model: []\n"), "{card}");
             assert!(card.contains(says) && card.contains(&format!("`{name}` as mergekit")), "{card}");
             assert!(card.contains(&format!("`````yaml\n{text}`````\n")), "{card}");

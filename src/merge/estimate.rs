@@ -24,8 +24,8 @@ const WIDE: u64 = 16;
 /// What a merge will cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// How often each input is read as a whole, in the order of the inputs: once for its digest, and then as often as
-    /// [`passes`] says, and once to blend.
+    /// How often each input is read as a whole, in the order of the inputs: once for its digest, once to blend, and in
+    /// between as often as the facts of the method ask for.
     pub sweeps: Vec<f64>,
     /// Bytes that are read in all sweeps, in the inputs' element types.
     pub read_bytes: u64,

@@ -132,13 +132,10 @@ pub(super) enum SandboxName {
 #[derive(Debug, Group)]
 pub(super) struct Merge {
     /// A recipe file: TOML, mergekit's YAML (`.yml`, `.yaml`), or the m3_recipe.json of a merge, which is then made again.
-    #[arg(conflicts_with = "RecipeFlags")]
     pub(super) recipe: Option<PathBuf>,
     /// The folder to write, which must not exist.
     #[arg(long, value_name = "DIR", required_unless_present = "print_recipe")]
     pub(super) out: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) flags: RecipeFlags,
     /// Largest shard: bytes, or with a unit (500MB, 4GiB).
     #[arg(long, default_value = "5GB", value_name = "SIZE", value_parser = size)]
     pub(super) shard_size: u64,
@@ -155,66 +152,72 @@ pub(super) struct Merge {
     /// Machine-readable output on stdout.
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) flags: RecipeFlags,
 }
 
 /// The fields of a TOML recipe as flags. What is not here (several steps, breadcrumbs, DELLA) is written in a file.
 #[derive(Debug, Group)]
-#[group(id = "RecipeFlags", multiple = true)]
 #[command(next_help_heading = "A recipe on flags, in place of RECIPE")]
 pub(super) struct RecipeFlags {
     /// The pre-trained model: a path or ORGANISATION/NAME of a hub, with @REVISION and +ADAPTER.
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", conflicts_with = "recipe")]
     pub(super) base: Option<String>,
     /// A fine-tuned model; given once for each, in the order of the proportions.
-    #[arg(long = "model", value_name = "MODEL", required_unless_present = "recipe")]
+    #[arg(
+        long = "model",
+        value_name = "MODEL",
+        required_unless_present = "recipe",
+        conflicts_with = "recipe"
+    )]
     pub(super) models: Vec<String>,
     /// average, task_arithmetic, ties, slerp, nuslerp, model_stock.
-    #[arg(long, value_name = "HOW", required_unless_present = "recipe", value_parser = named::<Combine>)]
+    #[arg(long, value_name = "HOW", required_unless_present = "recipe", value_parser = named::<Combine>, conflicts_with = "recipe")]
     pub(super) combine: Option<Combine>,
     /// The magnitude s [default: 1].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", conflicts_with = "recipe")]
     pub(super) scale: Option<Scale>,
     /// Proportion: λ of the first of two models, 1 − λ of the second.
-    #[arg(long, value_name = "λ", group = "proportion")]
+    #[arg(long, value_name = "λ", group = "proportion", conflicts_with = "recipe")]
     pub(super) lambda: Option<Lambda>,
     /// Proportion: these, one for each model; they sum to one.
-    #[arg(long, value_name = "λ,…", group = "proportion", value_delimiter = ',')]
+    #[arg(long, value_name = "λ,…", group = "proportion", value_delimiter = ',', conflicts_with = "recipe")]
     pub(super) weights: Vec<f64>,
     /// Proportion: the same for each model.
-    #[arg(long, group = "proportion")]
+    #[arg(long, group = "proportion", conflicts_with = "recipe")]
     pub(super) uniform: bool,
     /// Proportion: λ drawn from Beta(α, α), for two models.
-    #[arg(long, value_name = "α", group = "proportion")]
+    #[arg(long, value_name = "α", group = "proportion", conflicts_with = "recipe")]
     pub(super) alpha: Option<Alpha>,
     /// Proportion: drawn from Dirichlet(α, …, α), for any number of models.
-    #[arg(long, value_name = "α", group = "proportion")]
+    #[arg(long, value_name = "α", group = "proportion", conflicts_with = "recipe")]
     pub(super) dirichlet: Option<Alpha>,
     /// Proportion: λ_k ∝ 1/k^p in the order of the models.
-    #[arg(long, value_name = "P", group = "proportion")]
+    #[arg(long, value_name = "P", group = "proportion", conflicts_with = "recipe")]
     pub(super) p_series: Option<f64>,
     /// Which draw of the seed [default: 0].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "recipe")]
     pub(super) index: Option<u64>,
     /// First drop this share of each delta at random (DARE).
-    #[arg(long, value_name = "SHARE", group = "step")]
+    #[arg(long, value_name = "SHARE", group = "step", conflicts_with = "recipe")]
     pub(super) dare: Option<DropRate>,
     /// First keep only this share of each delta, the largest magnitudes (the trim of TIES).
-    #[arg(long, value_name = "SHARE", group = "step")]
+    #[arg(long, value_name = "SHARE", group = "step", conflicts_with = "recipe")]
     pub(super) trim: Option<Density>,
     /// Over what --trim cuts: tensor, model [default: tensor].
-    #[arg(long, value_name = "WHAT", requires = "trim", value_parser = named::<Scope>)]
+    #[arg(long, value_name = "WHAT", requires = "trim", value_parser = named::<Scope>, conflicts_with = "recipe")]
     pub(super) scope: Option<Scope>,
     /// How what is left is scaled up: none, inverse, l1 [default: inverse for --dare, none for --trim].
-    #[arg(long, value_name = "HOW", requires = "step", value_parser = named::<Rescale>)]
+    #[arg(long, value_name = "HOW", requires = "step", value_parser = named::<Rescale>, conflicts_with = "recipe")]
     pub(super) rescale: Option<Rescale>,
     /// Element type of the result: f32, f16, bf16 [default: that of the base, or of the first model].
-    #[arg(long, value_name = "TYPE", value_parser = named::<DType>)]
+    #[arg(long, value_name = "TYPE", value_parser = named::<DType>, conflicts_with = "recipe")]
     pub(super) dtype: Option<DType>,
     /// Where vocabularies differ: equal, base, union, pad, keep-padding [default: equal].
-    #[arg(long, value_name = "POLICY", value_parser = named::<Vocabulary>)]
+    #[arg(long, value_name = "POLICY", value_parser = named::<Vocabulary>, conflicts_with = "recipe")]
     pub(super) vocabulary: Option<Vocabulary>,
     /// Print these flags as a TOML recipe, and do nothing else.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "recipe")]
     pub(super) print_recipe: bool,
 }
 

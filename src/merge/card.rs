@@ -315,8 +315,8 @@ mod tests {
         for (name, says) in MERGEKIT {
             let base = if matches!(name, "linear" | "passthrough") { "" } else { "base_model: b\n" };
             let text = format!("# ```` a comment\nmerge_method: {name}\n{base}models: [{{model: x}}]\n");
-            let card =
-                card("m", &record(&MadeFrom::Mergekit { text: text.clone(), seed: 3 }, &[("x", "/x")]));
+            let made_from = MadeFrom::Mergekit { text: text.clone(), seed: 3 };
+            let card = card("m", &record(&made_from, &[("x", "/x")]));
             assert!(card.starts_with("---\nbase_model: []\n"), "{card}");
             assert!(card.contains(says) && card.contains(&format!("`{name}` as mergekit")), "{card}");
             assert!(card.contains(&format!("`````yaml\n{text}`````\n")), "{card}");

@@ -1,0 +1,8 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::path::Path;
+
+fuzz_target!(|text: &str| {
+    let _ = m3::merge::probe::mergekit(text, Path::new("merge.yml"));
+});

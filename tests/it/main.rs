@@ -7,6 +7,7 @@
 
 mod bench;
 mod cli;
+mod compare;
 mod engine;
 mod formats;
 #[cfg(feature = "hub")]
@@ -17,6 +18,7 @@ mod merge;
 mod mergekit;
 mod resume;
 mod sandbox;
+mod score;
 mod sources;
 mod tables;
 mod tiny_model;

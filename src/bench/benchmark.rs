@@ -1,16 +1,23 @@
 //! A benchmark, opened and checked: its card, its prompt and its scorer.
 
 use crate::bench::card::Card;
+use crate::bench::cases::{self, CaseResult};
 use crate::bench::dataset::{self, DataSource, Item, Split};
 use crate::bench::error::BenchError;
+use crate::bench::profile::{Measure, Profile};
 use crate::bench::prompt::Prompt;
-use crate::bench::registry::{self, ADAPTERS, NAMES};
+use crate::bench::registry::{self, ADAPTERS, NAMES, PROMPT_FILE};
 use crate::bench::score::{BadField, Scorer, Tools};
 use crate::bench::verdict::Verdict;
 use crate::completion::{Request, Sampling};
 use crate::digest::{Canonical, Digest};
+use crate::files;
 use crate::ids::BenchmarkId;
-use std::path::PathBuf;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// A benchmark, opened and checked.
 #[derive(Debug)]
@@ -19,6 +26,25 @@ pub struct Benchmark {
     pub card: Card,
     prompt: Prompt,
     scorer: Box<dyn Scorer>,
+    /// In the order of the card's `standard`.
+    standard: Vec<Box<dyn Scorer>>,
+    /// Name and contents of its hand-made cases.
+    cases: (String, Cow<'static, str>),
+}
+
+/// What a model that always says the same is right about.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Chance {
+    /// The most frequent right label.
+    pub label: String,
+    /// The share of the items that have it, in [0, 1].
+    pub share: f64,
+}
+
+impl fmt::Display for Chance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "always `{}` would be right on {:.2} %", self.label, 100.0 * self.share)
+    }
 }
 
 impl Benchmark {
@@ -33,20 +59,55 @@ impl Benchmark {
             .iter()
             .find(|a| a.id == id.as_str())
             .ok_or_else(|| BenchError::UnknownBenchmark { id: id.clone(), known: NAMES })?;
-        let file = format!("benchmarks/{id}/benchmark.toml");
+        let folder = format!("benchmarks/{id}");
+        let file = format!("{folder}/benchmark.toml");
         let card = Card::parse(&file, adapter.id, adapter.card)?;
-        let (prompt_file, template) = adapter.prompt;
-        if card.doc_to_text != prompt_file {
+        if card.doc_to_text != PROMPT_FILE {
             return Err(BenchError::CardValue {
                 file,
                 key: "doc_to_text",
                 got: format!("`{}`", card.doc_to_text),
-                accepted: format!("`{prompt_file}`, the template that is embedded"),
+                accepted: format!("`{PROMPT_FILE}`, the template that is embedded"),
             });
         }
-        let prompt = Prompt::parse(&format!("benchmarks/{id}/{prompt_file}"), template)?;
+        Self::assemble(&folder, card, adapter.prompt.into(), adapter.cases.into())
+    }
+
+    /// Opens a benchmark in a folder of its own: a card, the template that it names, and `cases.json`.
+    pub fn from_folder(folder: &Path) -> Result<Self, BenchError> {
+        let file = folder.join("benchmark.toml");
+        if !files::is_file(&file) {
+            return Err(BenchError::NoAdapter { path: folder.to_owned(), known: NAMES });
+        }
+        // The name that the card must have, even where the folder is given as `.`.
+        let whole = files::canonical(folder)?;
+        let name = whole.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let card = Card::parse(&file.display().to_string(), &name, &files::read_text(&file)?)?;
+        let prompt = files::read_text(&folder.join(&card.doc_to_text))?;
+        let cases = files::read_text(&folder.join("cases.json"))?;
+        Self::assemble(&folder.display().to_string(), card, prompt.into(), cases.into())
+    }
+
+    /// Opens a benchmark by its name, or else by its folder.
+    pub fn open(name_or_folder: &str) -> Result<Self, BenchError> {
+        if NAMES.contains(&name_or_folder) {
+            return Self::load(&name_or_folder.into());
+        }
+        Self::from_folder(Path::new(name_or_folder))
+    }
+
+    fn assemble(
+        folder: &str,
+        card: Card,
+        prompt: Cow<'static, str>,
+        cases: Cow<'static, str>,
+    ) -> Result<Self, BenchError> {
+        let file = format!("{folder}/benchmark.toml");
+        let prompt = Prompt::parse(&format!("{folder}/{}", card.doc_to_text), prompt)?;
         let scorer = registry::scorer(&file, &card.scorer)?;
-        Ok(Self { card, prompt, scorer })
+        let standard =
+            card.standard.iter().map(|m| registry::scorer(&file, &m.scorer)).collect::<Result<_, _>>()?;
+        Ok(Self { card, prompt, scorer, standard, cases: (format!("{folder}/cases.json"), cases) })
     }
 
     /// Its name.
@@ -80,19 +141,53 @@ impl Benchmark {
         self.scorer.programs().is_some()
     }
 
-    /// The file from which [`Benchmark::items`] reads.
-    pub fn data_file(&self, data: &DataSource, split: Split) -> Result<PathBuf, BenchError> {
-        dataset::locate(&self.card, data, split).map(|(path, _)| path)
+    /// The figures of a profile, in the order in which they are reported.
+    pub fn measures(&self, profile: Profile) -> Result<Vec<Measure<'_>>, BenchError> {
+        match profile {
+            Profile::Paper => {
+                Ok(vec![Measure { name: &self.card.metric().metric, scorer: self.scorer.as_ref() }])
+            }
+            Profile::Standard if self.standard.is_empty() => {
+                let has = |id: &&&str| Self::load(&(**id).into()).is_ok_and(|b| !b.standard.is_empty());
+                let known = NAMES.iter().filter(has).copied().collect();
+                Err(BenchError::NoStandard { benchmark: self.card.id.clone(), known })
+            }
+            Profile::Standard => {
+                let named = self.card.standard.iter().zip(&self.standard);
+                Ok(named.map(|(m, scorer)| Measure { name: &m.name, scorer: scorer.as_ref() }).collect())
+            }
+        }
     }
 
-    /// The items of a split, in the file's order. Every one has been checked: its prompt can be written and its answer
+    /// What a model that always says the same is right about, where every item has one of a few labels.
+    pub fn chance<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> Option<Chance> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for item in items {
+            *counts.entry(self.scorer.gold_label(item)?).or_default() += 1;
+        }
+        let all: usize = counts.values().sum();
+        let (label, most) = counts.into_iter().max_by_key(|(_, count)| *count)?;
+        Some(Chance { label: label.to_owned(), share: most as f64 / all as f64 })
+    }
+
+    /// Scores the hand-made cases.
+    pub fn run_cases(&self, tools: &Tools<'_>) -> Result<Vec<CaseResult>, BenchError> {
+        cases::run(self, &self.cases.0, &self.cases.1, tools)
+    }
+
+    /// The files from which [`Benchmark::items`] reads.
+    pub fn data_files(&self, data: &DataSource, split: Split) -> Result<Vec<PathBuf>, BenchError> {
+        Ok(dataset::locate(&self.card, data, split)?.into_iter().map(|held| held.path).collect())
+    }
+
+    /// The items of a split, in the files' order. Every one has been checked: its prompt can be written and its answer
     /// can be scored.
     pub fn items(&self, data: &DataSource, split: Split) -> Result<Vec<Item>, BenchError> {
-        let (path, rows) = dataset::read(&self.card, data, split)?;
+        let rows = dataset::read(&self.card, data, split)?;
         rows.into_iter()
             .map(|row| {
-                self.scorer.check(&row.item).map_err(|BadField { key, wanted }| BenchError::Field {
-                    path: path.clone(),
+                self.check(&row.item).map_err(|BadField { key, wanted }| BenchError::Field {
+                    path: row.path.to_path_buf(),
                     line: row.line,
                     key,
                     wanted,
@@ -101,6 +196,17 @@ impl Benchmark {
                 Ok(row.item)
             })
             .collect()
+    }
+
+    /// Whether a row has what the scorers of all profiles need.
+    pub(super) fn check(&self, item: &Item) -> Result<(), BadField> {
+        self.scorer.check(item)?;
+        self.standard.iter().try_for_each(|scorer| scorer.check(item))
+    }
+
+    /// The prompt template, as it is written.
+    pub fn template(&self) -> &str {
+        self.prompt.source()
     }
 
     /// What the model is asked.

@@ -6,6 +6,7 @@ use crate::ids::BenchmarkId;
 use crate::units::TokenCount;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A benchmark's card.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -35,10 +36,25 @@ pub struct Card {
     pub generation_kwargs: Generation,
     /// What is reported; one metric.
     pub metric_list: Vec<Metric>,
-    /// The kind of scorer, and its options.
+    /// The kind of scorer, and its options: the paper's rules.
     pub scorer: ScorerChoice,
+    /// The rules of the benchmark's own reference today, where they differ and are known; all of them are reported.
+    #[serde(default)]
+    pub standard: Vec<StandardMetric>,
     /// Where the rows are.
     pub dataset: Dataset,
+}
+
+/// One of the figures that the benchmark's own reference reports.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StandardMetric {
+    /// The reference's name for it.
+    pub name: String,
+    /// Which reference, and where in it.
+    pub source: String,
+    /// The kind of scorer, and its options.
+    pub scorer: ScorerChoice,
 }
 
 /// How the answer is generated. Always greedy, as in the paper.
@@ -96,8 +112,9 @@ impl From<toml::Table> for ScorerChoice {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
-    /// The set's folder in the suite that comes with the project: `<embedded>/<split>.jsonl`.
-    pub embedded: String,
+    /// The set's folder in the suite that comes with the project, if it is there: `<embedded>/<split>.jsonl`.
+    #[serde(default)]
+    pub embedded: Option<String>,
     /// The field that names an item; without it the row number does, from 0.
     #[serde(default)]
     pub id_field: Option<String>,
@@ -107,6 +124,9 @@ pub struct Dataset {
     /// Published files in a data folder. Of several for one split, the first that is there is read.
     #[serde(default)]
     pub files: Vec<DataFile>,
+    /// Whether a split is all of its files, one after the other, and not the first that is there.
+    #[serde(default)]
+    pub all_files: bool,
 }
 
 /// A published file.
@@ -115,14 +135,27 @@ pub struct Dataset {
 pub struct DataFile {
     /// The split that it holds.
     pub split: Split,
-    /// Its name in the data folder.
+    /// Its name in the data folder: JSON Lines, or tab-separated values if it ends in `.tsv`.
     pub name: String,
+    /// Of tab-separated values, the names of the columns from left to right.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Whether the first line of tab-separated values has names of its own, and is no row.
+    #[serde(default)]
+    pub header: bool,
     /// Its number of rows, where that is fixed.
     #[serde(default)]
     pub rows: Option<usize>,
     /// Its SHA-256, 64 lower-case hex digits, where the bytes are fixed.
     #[serde(default)]
     pub sha256: Option<String>,
+}
+
+impl DataFile {
+    /// Whether it holds tab-separated values.
+    pub(super) fn is_tsv(&self) -> bool {
+        Path::new(&self.name).extension().is_some_and(|ending| ending == "tsv")
+    }
 }
 
 impl Card {
@@ -168,6 +201,12 @@ impl Card {
                     "a plain file name".to_owned(),
                 );
             }
+            let tabs = file.is_tsv();
+            if tabs == file.columns.is_empty() || (file.header && !tabs) {
+                let got = format!("{} names for `{}`", file.columns.len(), file.name);
+                let accepted = "the names of the columns of a .tsv file, and left out for others".to_owned();
+                return wrong("dataset.files.columns", got, accepted);
+            }
             if let Some(sum) = &file.sha256 {
                 let hex = sum.len() == 64 && sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
                 if !hex {
@@ -208,6 +247,8 @@ mod tests {
         assert!(refused(&GOOD.replace("\"Response\"", "\"\"")).contains("until"));
         assert!(refused(&GOOD.replace("3730d3", "XY")).contains("64 lower-case hex digits"));
         assert!(refused(&GOOD.replace("\"gsm8k_test", "\"../gsm8k_test")).contains("a plain file name"));
+        let columns = GOOD.replace("rows = 1319", "rows = 1319\ncolumns = [\"a\"]");
+        assert!(refused(&columns).contains("a .tsv file"), "{}", refused(&columns));
         assert!(refused(&GOOD.replace("id = \"gsm8k\"", "id = \"gsm\"")).contains("the folder's name"));
     }
 }

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,25 +98,34 @@ impl Item {
     }
 }
 
-/// The file of a split: the only one in the embedded suite, the first that is there in a data folder.
-pub(super) fn locate(
-    card: &Card,
-    data: &DataSource,
-    split: Split,
-) -> Result<(PathBuf, Option<DataFile>), BenchError> {
+/// A file that holds a split or a part of it, and what the card says about it.
+pub(super) struct Held {
+    pub(super) path: PathBuf,
+    pub(super) file: Option<DataFile>,
+}
+
+/// The files of a split: the only one in the embedded suite; in a data folder the first that is there, or all of them
+/// where the card says so.
+pub(super) fn locate(card: &Card, data: &DataSource, split: Split) -> Result<Vec<Held>, BenchError> {
     let missing = |tried, what_to_do| {
         Err(BenchError::MissingData { benchmark: card.id.clone(), split, tried, what_to_do })
     };
+    let published = || format!("{} ({})", card.source, card.licence);
     match data {
         DataSource::Embedded(suite) => {
-            let path = suite.join(&card.dataset.embedded).join(format!("{split}.jsonl"));
+            let Some(embedded) = &card.dataset.embedded else {
+                return Err(BenchError::NotEmbedded { benchmark: card.id.clone(), published: published() });
+            };
+            let path = suite.join(embedded).join(format!("{split}.jsonl"));
             if files::is_file(&path) {
-                return Ok((path, None));
+                return Ok(vec![Held { path, file: None }]);
             }
             missing(vec![path], "It comes with the project; point at the folder that holds it".to_owned())
         }
         DataSource::Folder(folder) => {
-            let held: Vec<_> = card.dataset.files.iter().filter(|f| f.split == split).collect();
+            let held = card.dataset.files.iter().filter(|f| f.split == split);
+            let held: Vec<_> =
+                held.map(|file| Held { path: folder.join(&file.name), file: Some(file.clone()) }).collect();
             if held.is_empty() {
                 let has = Split::ALL
                     .into_iter()
@@ -123,81 +133,147 @@ pub(super) fn locate(
                     .collect();
                 return Err(BenchError::NoSplit { benchmark: card.id.clone(), split, has });
             }
-            let there = held.iter().find(|f| files::is_file(&folder.join(&f.name)));
-            if let Some(file) = there {
-                return Ok((folder.join(&file.name), Some((*file).clone())));
+            let (there, not): (Vec<_>, Vec<_>) = held.into_iter().partition(|h| files::is_file(&h.path));
+            let enough = if card.dataset.all_files { not.is_empty() } else { !there.is_empty() };
+            if !enough {
+                let them = if card.dataset.all_files { "all of them" } else { "one of them" };
+                let what_to_do = format!("Put {them} there under these names; the data is {}", published());
+                return missing(not.into_iter().map(|h| h.path).collect(), what_to_do);
             }
-            let tried = held.iter().map(|f| folder.join(&f.name)).collect();
-            missing(tried, format!("Put it there under that name; it is {} ({})", card.source, card.licence))
+            let wanted = if card.dataset.all_files { there.len() } else { 1 };
+            Ok(there.into_iter().take(wanted).collect())
         }
     }
 }
 
-/// Reads a split, and checks what the card says about its file.
-pub(super) fn read(card: &Card, data: &DataSource, split: Split) -> Result<(PathBuf, Vec<Row>), BenchError> {
-    let (path, file) = locate(card, data, split)?;
-    let text = files::read_text(&path)?;
-    let file = file.as_ref();
-    if let Some(expected) = file.and_then(|f| f.sha256.as_ref()) {
-        let found = sha256(text.as_bytes());
-        if found != *expected {
-            let (expected, source_note) = (expected.clone(), card.source.clone());
-            return Err(BenchError::Checksum { path, expected, found, source_note });
+/// Reads a split, and checks what the card says about its files.
+pub(super) fn read(card: &Card, data: &DataSource, split: Split) -> Result<Vec<Row>, BenchError> {
+    let mut rows = Rows::default();
+    for Held { path, file } in locate(card, data, split)? {
+        let before = rows.rows.len();
+        let text = files::read_text(&path)?;
+        let file = file.as_ref();
+        if let Some(expected) = file.and_then(|f| f.sha256.as_ref()) {
+            let found = sha256(text.as_bytes());
+            if found != *expected {
+                let (expected, source_note) = (expected.clone(), card.source.clone());
+                return Err(BenchError::Checksum { path, expected, found, source_note });
+            }
+        }
+        rows.parse(card, &path, file, &text)?;
+        let found = rows.rows.len() - before;
+        match file.and_then(|f| f.rows) {
+            Some(expected) if expected != found => {
+                return Err(BenchError::Rows { benchmark: card.id.clone(), path, expected, found });
+            }
+            _ => {}
         }
     }
-    let rows = parse(card, &path, &text)?;
-    match file.and_then(|f| f.rows) {
-        Some(expected) if expected != rows.len() => {
-            Err(BenchError::Rows { benchmark: card.id.clone(), path, expected, found: rows.len() })
-        }
-        _ => Ok((path, rows)),
-    }
+    Ok(rows.rows)
 }
 
-/// An item and the line (from 1) that it was read from.
+/// An item, and the file and the line (from 1) that it was read from.
 pub(super) struct Row {
+    pub(super) path: Arc<Path>,
     pub(super) line: usize,
     pub(super) item: Item,
 }
 
-fn parse(card: &Card, path: &Path, text: &str) -> Result<Vec<Row>, BenchError> {
-    let mut rows = Vec::new();
-    let mut seen: HashMap<ItemId, usize> = HashMap::new();
-    for (index, line_text) in text.lines().enumerate() {
-        if line_text.trim().is_empty() {
-            continue;
-        }
-        let line = index + 1;
-        let raw: Map<String, Value> = serde_json::from_str(line_text).map_err(|source| BenchError::Row {
-            path: path.to_owned(),
-            line,
-            source,
-        })?;
-        let (renamed, mut fields): (Map<_, _>, Map<_, _>) =
-            raw.into_iter().partition(|(key, _)| card.dataset.aliases.contains_key(key));
-        for (key, value) in renamed {
-            // A row may have a field under both names: its own name wins.
-            fields.entry(card.dataset.aliases[&key].as_str()).or_insert(value);
-        }
-        let id = match &card.dataset.id_field {
-            None => rows.len().to_string(),
-            Some(key) => match fields.get(key) {
-                Some(Value::String(id)) => id.clone(),
-                Some(Value::Number(id)) => id.to_string(),
-                _ => {
-                    let (path, key) = (path.to_owned(), key.clone());
-                    return Err(BenchError::Field { path, line, key, wanted: "a text or a number" });
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Row>,
+    seen: HashMap<ItemId, usize>,
+}
+
+impl Rows {
+    fn parse(
+        &mut self,
+        card: &Card,
+        path: &Path,
+        file: Option<&DataFile>,
+        text: &str,
+    ) -> Result<(), BenchError> {
+        let path: Arc<Path> = path.into();
+        let table = file.filter(|f| f.is_tsv());
+        let header = usize::from(table.is_some_and(|f| f.header));
+        for (index, line_text) in text.lines().enumerate().skip(header) {
+            if line_text.trim().is_empty() {
+                continue;
+            }
+            let line = index + 1;
+            let raw = match table {
+                Some(file) => tab_separated(&path, line, &file.columns, line_text)?,
+                None => object(&path, line, line_text)?,
+            };
+            let fields = renamed(card, raw);
+            let id = match named(card, &fields) {
+                None => self.rows.len().to_string().into(),
+                Some(Ok(id)) => id,
+                Some(Err(key)) => {
+                    let (path, wanted) = (path.to_path_buf(), "a text or a number");
+                    return Err(BenchError::Field { path, line, key: key.to_owned(), wanted });
                 }
-            },
-        };
-        let id = ItemId::from(id);
-        if let Some(&first) = seen.get(&id) {
-            return Err(BenchError::Duplicate { path: path.to_owned(), line, first, id });
+            };
+            if let Some(&first) = self.seen.get(&id) {
+                let first = &self.rows[first];
+                return Err(BenchError::Duplicate {
+                    path: path.to_path_buf(),
+                    line,
+                    first: first.line,
+                    first_path: first.path.to_path_buf(),
+                    id,
+                });
+            }
+            self.seen.insert(id.clone(), self.rows.len());
+            self.rows.push(Row { path: Arc::clone(&path), line, item: Item { id, fields } });
         }
-        seen.insert(id.clone(), line);
-        rows.push(Row { line, item: Item { id, fields } });
+        Ok(())
     }
-    Ok(rows)
+}
+
+/// One line of JSON Lines.
+pub(super) fn object(path: &Path, line: usize, text: &str) -> Result<Map<String, Value>, BenchError> {
+    serde_json::from_str(text).map_err(|source| BenchError::Row { path: path.to_owned(), line, source })
+}
+
+/// One line of tab-separated values. Quotation marks are characters like others, as in GLUE's files.
+fn tab_separated(
+    path: &Path,
+    line: usize,
+    columns: &[String],
+    text: &str,
+) -> Result<Map<String, Value>, BenchError> {
+    let found = text.split('\t').count();
+    if found != columns.len() {
+        return Err(BenchError::Columns { path: path.to_owned(), line, found, expected: columns.to_owned() });
+    }
+    Ok(columns.iter().cloned().zip(text.split('\t').map(Value::from)).collect())
+}
+
+/// The row under the card's field names. A row may have a field under both names: its own name wins.
+pub(super) fn renamed(card: &Card, raw: Map<String, Value>) -> Map<String, Value> {
+    let (others, mut fields): (Map<_, _>, Map<_, _>) =
+        raw.into_iter().partition(|(key, _)| card.dataset.aliases.contains_key(key));
+    for (key, value) in others {
+        fields.entry(card.dataset.aliases[&key].as_str()).or_insert(value);
+    }
+    fields
+}
+
+/// What names a row: the field that the card says, or the field's name if it does not hold a name; nothing where the
+/// row's number does.
+fn named<'c>(card: &'c Card, fields: &Map<String, Value>) -> Option<Result<ItemId, &'c str>> {
+    let key = card.dataset.id_field.as_deref()?;
+    Some(fields.get(key).and_then(name_in).ok_or(key))
+}
+
+/// The name in a field.
+pub(super) fn name_in(value: &Value) -> Option<ItemId> {
+    match value {
+        Value::String(id) => Some(id.as_str().into()),
+        Value::Number(id) => Some(id.to_string().into()),
+        _ => None,
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {

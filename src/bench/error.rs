@@ -4,7 +4,7 @@
 use crate::bench::dataset::Split;
 use crate::files::FileError;
 use crate::ids::{BenchmarkId, ItemId};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// A benchmark that cannot be asked.
@@ -72,6 +72,16 @@ pub enum BenchError {
         /// The splits that the card has files for.
         has: Vec<Split>,
     },
+    /// No data of this benchmark comes with the project.
+    #[error(
+        "no data of {benchmark} comes with the project: give the folder that has it with --data DIR; it is {published}"
+    )]
+    NotEmbedded {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// Where the published data comes from, and its licence.
+        published: String,
+    },
     /// None of the files that could hold a split is there.
     #[error(
         "the {split} data of {benchmark} is missing: looked for {}. {what_to_do}",
@@ -137,8 +147,23 @@ pub enum BenchError {
         /// What is needed there.
         wanted: &'static str,
     },
+    /// A line of tab-separated values with too many or too few of them.
+    #[error(
+        "`{}`, line {line}, has {found} columns, but the card has {}: {}",
+        path.display(), expected.len(), expected.join(", ")
+    )]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The values in it.
+        found: usize,
+        /// The names of the columns.
+        expected: Vec<String>,
+    },
     /// Two rows with one name.
-    #[error("`{}`: lines {first} and {line} are both item {id}", path.display())]
+    #[error("`{}`, line {line}, is item {id}, and so is {}", path.display(), place(path, first_path, *first))]
     Duplicate {
         /// The file.
         path: PathBuf,
@@ -146,8 +171,108 @@ pub enum BenchError {
         line: usize,
         /// The earlier line.
         first: usize,
+        /// The file with the earlier line.
+        first_path: PathBuf,
         /// The name.
         id: ItemId,
+    },
+    /// A profile for which this benchmark has no rules.
+    #[error(
+        "{benchmark} has no standard profile here: it is scored by the rules of the paper's program only (--profile \
+         paper). Those with one are {}",
+        known.join(", ")
+    )]
+    NoStandard {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The benchmarks that have one.
+        known: Vec<&'static str>,
+    },
+    /// A folder that should hold a benchmark.
+    #[error("`{}` is no folder with a benchmark.toml in it, and no benchmark has that name; known are {}", path.display(), known.join(", "))]
+    NoAdapter {
+        /// The folder.
+        path: PathBuf,
+        /// The names that exist.
+        known: &'static [&'static str],
+    },
+    /// A file of hand-made cases that cannot be read as such.
+    #[error("{file} is not a list of cases")]
+    Cases {
+        /// The file.
+        file: String,
+        /// JSON's own words.
+        source: serde_json::Error,
+    },
+    /// A line that is not UTF-8.
+    #[error("`{}`, line {line}, is not UTF-8 (byte {byte} of the line)", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The first byte of the line that is wrong, from 1.
+        byte: usize,
+    },
+    /// A file of outputs with nothing in it.
+    #[error("`{}` has no rows; each line must be an object with `id` and `output`", path.display())]
+    NoOutputs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of outputs of which some rows bring their item along and others do not.
+    #[error(
+        "`{}`: line {with} has the fields of its item, line {without} has not (`{key}` must be {wanted}); rows must be \
+         all `{{id, output}}` or all with their item's fields",
+        path.display()
+    )]
+    Mixed {
+        /// The file.
+        path: PathBuf,
+        /// The first line with fields, from 1.
+        with: usize,
+        /// The first line without.
+        without: usize,
+        /// The field that it lacks.
+        key: String,
+        /// What is needed there.
+        wanted: &'static str,
+    },
+    /// Outputs for items that the data does not have.
+    #[error(
+        "`{}` answers {} items that the {split} split of {benchmark} does not have: {}; its items are named like {}{}",
+        path.display(), ids.len(), some(ids), some(known),
+        hint.as_ref().map(|h| format!(". The rows do not bring their items along either: {h}")).unwrap_or_default()
+    )]
+    UnknownItems {
+        /// The file.
+        path: PathBuf,
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The split.
+        split: Split,
+        /// The names that are not known.
+        ids: Vec<ItemId>,
+        /// The first names that are.
+        known: Vec<ItemId>,
+        /// Where the rows have more fields than `id` and `output`: why these are not an item.
+        hint: Option<String>,
+    },
+    /// Outputs for a part of the items only.
+    #[error(
+        "`{}` has no output for {} of the {of} items of {benchmark}: {}; a mean over some items is not the benchmark's. \
+         Add --partial to score what is there",
+        path.display(), missing.len(), some(missing)
+    )]
+    MissingOutputs {
+        /// The file.
+        path: PathBuf,
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The items without output.
+        missing: Vec<ItemId>,
+        /// All items.
+        of: usize,
     },
     /// A file that cannot be read.
     #[error(transparent)]
@@ -156,4 +281,23 @@ pub enum BenchError {
 
 fn names(splits: &[Split]) -> String {
     splits.iter().map(|s| s.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The first few of a list of names.
+fn some(ids: &[ItemId]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = ids.iter().take(SHOWN).map(ItemId::as_str).collect::<Vec<_>>().join(", ");
+    if ids.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
+}
+
+/// A line, with its file where that is another one.
+fn place(path: &Path, first_path: &Path, line: usize) -> String {
+    if path == first_path {
+        format!("line {line}")
+    } else {
+        format!("`{}`, line {line}", first_path.display())
+    }
 }

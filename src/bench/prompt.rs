@@ -6,47 +6,49 @@ use crate::bench::error::BenchError;
 use crate::ids::BenchmarkId;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, Error, Template, UndefinedBehavior};
+use std::borrow::Cow;
 
 /// The name of the one template; without an extension for which minijinja would escape anything.
 const NAME: &str = "prompt";
 
-/// A template that has been parsed.
+/// A template that parses.
 #[derive(Debug)]
 pub(super) struct Prompt {
     environment: Environment<'static>,
-    source: &'static str,
+    source: Cow<'static, str>,
 }
 
 impl Prompt {
-    /// Parses the template of `file`.
-    pub(super) fn parse(file: &str, source: &'static str) -> Result<Self, BenchError> {
+    /// Takes the template of `file`, and makes sure that it parses.
+    pub(super) fn parse(file: &str, source: Cow<'static, str>) -> Result<Self, BenchError> {
+        let failed = |source| BenchError::Template { file: file.to_owned(), source: Box::new(source) };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        SyntaxConfig::builder()
-            .keep_trailing_newline(true)
-            .build()
-            .and_then(|syntax| {
-                environment.set_syntax(syntax);
-                environment.add_template(NAME, source)
-            })
-            .map_err(|source| BenchError::Template { file: file.to_owned(), source: Box::new(source) })?;
-        Ok(Self { environment, source })
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(failed)?;
+        environment.set_syntax(syntax);
+        let prompt = Self { environment, source };
+        prompt.template().map_err(failed)?;
+        Ok(prompt)
+    }
+
+    fn template(&self) -> Result<Template<'_, '_>, Error> {
+        self.environment.template_from_named_str(NAME, &self.source)
     }
 
     /// The template's text.
-    pub(super) fn source(&self) -> &'static str {
-        self.source
+    pub(super) fn source(&self) -> &str {
+        &self.source
     }
 
     /// Fills in an item.
     pub(super) fn render(&self, benchmark: &BenchmarkId, item: &Item) -> Result<String, BenchError> {
-        self.environment.get_template(NAME).and_then(|template| template.render(Serde(&item.fields))).map_err(
-            |source| BenchError::Prompt {
+        self.template().and_then(|template| template.render(Serde(&item.fields))).map_err(|source| {
+            BenchError::Prompt {
                 benchmark: benchmark.clone(),
                 item: item.id.clone(),
                 source: Box::new(source),
-            },
-        )
+            }
+        })
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::bench::card::ScorerChoice;
 use crate::bench::error::BenchError;
-use crate::bench::score::{Exact, Gsm8k, HumanEval, Math, Mbpp, Scorer};
+use crate::bench::score::{
+    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, LabelWord, Math, Mbpp, Scorer, Typos,
+};
 use serde::de::DeserializeOwned;
 
 /// An adapter, embedded in the binary.
@@ -12,12 +14,17 @@ pub(super) struct Adapter {
     pub(super) id: &'static str,
     /// Its `benchmark.toml`.
     pub(super) card: &'static str,
-    /// Its prompt template: file name and text.
-    pub(super) prompt: (&'static str, &'static str),
+    /// Its prompt template: the text of `prompt.jinja`.
+    pub(super) prompt: &'static str,
+    /// Its `cases.json`.
+    pub(super) cases: &'static str,
 }
 
+/// The name of every embedded template.
+pub(super) const PROMPT_FILE: &str = "prompt.jinja";
+
 macro_rules! adapters {
-    ($($id:literal: $prompt:literal),* $(,)?) => {
+    ($($id:literal),* $(,)?) => {
         /// Every benchmark's name, in the order in which people list them.
         pub(super) const NAMES: &[&str] = &[$($id),*];
 
@@ -25,17 +32,23 @@ macro_rules! adapters {
         pub(super) const ADAPTERS: &[Adapter] = &[$(Adapter {
             id: $id,
             card: include_str!(concat!("../../benchmarks/", $id, "/benchmark.toml")),
-            prompt: ($prompt, include_str!(concat!("../../benchmarks/", $id, "/", $prompt))),
+            prompt: include_str!(concat!("../../benchmarks/", $id, "/prompt.jinja")),
+            cases: include_str!(concat!("../../benchmarks/", $id, "/cases.json")),
         }),*];
     };
 }
 
 adapters! {
-    "gsm8k": "prompt.jinja",
-    "math": "prompt.jinja",
-    "humaneval": "prompt.jinja",
-    "mbpp": "prompt.jinja",
-    "instructions": "prompt.jinja",
+    "gsm8k",
+    "math",
+    "humaneval",
+    "mbpp",
+    "instructions",
+    "sst2",
+    "cola",
+    "livebench_typos",
+    "livebench_if",
+    "ifeval",
 }
 
 type Make = fn(toml::Table) -> Result<Box<dyn Scorer>, toml::de::Error>;
@@ -47,6 +60,10 @@ const SCORERS: &[(&str, Make)] = &[
     ("humaneval", make::<HumanEval>),
     ("mbpp", make::<Mbpp>),
     ("exact", make::<Exact>),
+    ("exact_match", make::<ExactMatch>),
+    ("label_word", make::<LabelWord>),
+    ("typos", make::<Typos>),
+    ("ifeval", make::<Ifeval>),
 ];
 
 fn make<S: Scorer + DeserializeOwned + 'static>(

@@ -44,6 +44,11 @@ pub enum Reason {
         /// The exception.
         exception: String,
     },
+    /// Some instructions were not followed.
+    NotFollowed {
+        /// Their names, in the row's order.
+        instructions: Vec<String>,
+    },
     /// The program ended with an exception.
     ProgramFailed {
         /// The exception.
@@ -62,6 +67,11 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Unscored {
+    /// The reference draws at random what it compares the answer with.
+    ReferenceIsRandom {
+        /// What it draws.
+        what: String,
+    },
     /// The answer is a program, and no sandbox was given to run it in.
     NoSandbox,
     /// The sandbox could not run the program.

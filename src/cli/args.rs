@@ -33,6 +33,12 @@ pub(super) enum Command {
     Reproduce(Reproduce),
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
+    /// Score answers that were generated elsewhere.
+    Score(Score),
+    /// Compare two models on the same items.
+    Compare(Compare),
+    /// List, show and check benchmarks.
+    Bench(Bench),
     /// Write a merge as a Hugging Face folder: of a recipe file, or of a recipe on flags.
     Merge(Merge),
     /// Say what models are, and whether they fit together; or what a recipe will do, and what it will cost.
@@ -100,6 +106,13 @@ pub(super) struct Running {
     /// Who answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
+    #[command(flatten)]
+    pub(super) confining: Confining,
+}
+
+/// What every command that runs programs has.
+#[derive(Debug, Group)]
+pub(super) struct Confining {
     /// How programs that a model wrote are confined.
     #[arg(long, value_enum, default_value_t)]
     pub(super) sandbox: SandboxName,
@@ -109,6 +122,105 @@ pub(super) struct Running {
     /// Needed for `--sandbox none`: programs that a model wrote then run with your rights.
     #[arg(long)]
     pub(super) i_accept_arbitrary_code_execution: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Score {
+    /// The benchmark: a name (`m3 bench list`), or a folder with a benchmark.toml.
+    #[arg(value_name = "BENCH")]
+    pub(super) benchmark: String,
+    /// The answers, one JSON object a line: `{"id", "output"}`, or `output` beside the fields of its item.
+    #[arg(long, value_name = "FILE")]
+    pub(super) outputs: PathBuf,
+    /// Whose rules decide what is right.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) profile: ProfileName,
+    /// Write a verdict a line into this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) verdicts: Option<PathBuf>,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// Score what is there, though some items have no output.
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) confining: Confining,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProfileName {
+    /// The paper's program, bug for bug.
+    #[default]
+    Paper,
+    /// The benchmark's own reference today.
+    Standard,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Compare {
+    /// The first model: a run's folder (`OUT/runs/RUN`), or a file of `m3 score --verdicts`.
+    pub(super) a: PathBuf,
+    /// The second model.
+    pub(super) b: PathBuf,
+    /// Folder with the real data sets that a run was evaluated on [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data, where a run holds several.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// Seed of the bootstrap's resamples.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) seed: u64,
+    /// Machine-readable output on stdout, with every flipped item.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Bench {
+    #[command(subcommand)]
+    pub(super) command: BenchCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchCommand {
+    /// Say which benchmarks there are.
+    List {
+        /// Machine-readable output on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a benchmark asks, and what counts as right.
+    Show {
+        /// The benchmark: a name, or a folder with a benchmark.toml.
+        benchmark: String,
+    },
+    /// Check a benchmark: its card and template, its data, its first prompts, and its hand-made cases.
+    Check(BenchCheck),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct BenchCheck {
+    /// The benchmark: a name, or a folder with a benchmark.toml.
+    pub(super) benchmark: String,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// Show so many prompts.
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub(super) prompts: usize,
+    #[command(flatten)]
+    pub(super) confining: Confining,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

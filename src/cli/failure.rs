@@ -1,11 +1,13 @@
 //! Which exit code an error has, and how it is told: what failed, why, down to the cause.
 
 use super::output::Output;
+use crate::bench::BenchError;
 use crate::completion::CompleteError;
 use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
 use crate::experiment::ExperimentError;
 use crate::merge::MergeError;
+use crate::sandbox::SandboxUnavailable;
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -70,6 +72,24 @@ impl From<ExperimentError> for Failure {
             ExperimentError::Evaluate(EvaluateError::Complete(_)) => Self::Fault(Box::new(e)),
             _ => Self::Request(Box::new(e)),
         }
+    }
+}
+
+impl From<BenchError> for Failure {
+    fn from(e: BenchError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
+impl From<EvaluateError> for Failure {
+    fn from(e: EvaluateError) -> Self {
+        ExperimentError::from(e).into()
+    }
+}
+
+impl From<SandboxUnavailable> for Failure {
+    fn from(e: SandboxUnavailable) -> Self {
+        Self::Request(Box::new(e))
     }
 }
 

@@ -4,11 +4,14 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `merge`, `inspect`, `generate`, `doctor`
+//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
+//!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
 mod args;
+mod bench;
+mod compare;
 mod doctor;
 mod eval;
 mod failure;
@@ -19,6 +22,7 @@ mod inspect;
 mod merge;
 mod output;
 mod reproduce;
+mod score;
 mod settings;
 
 use args::{Args, Command};
@@ -38,6 +42,9 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Settings::resolve(&args).and_then(|settings| match &args.command {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
+        Command::Score(a) => score::run(a, &settings, &output),
+        Command::Compare(a) => compare::run(a, &settings, &output),
+        Command::Bench(a) => bench::run(a, &settings, &output),
         Command::Merge(a) => merge::run(a, &settings, &output),
         Command::Inspect(a) => inspect::run(a, &settings, &output),
         Command::Generate(a) => generate::run(a, &settings, &output),

@@ -1,10 +1,10 @@
 //! What the flags mean on this machine: where the project's files are, and what the environment says. The only reader
 //! of the environment.
 
-use super::args::{Args, EngineName, Running, SandboxName};
+use super::args::{Args, Confining, EngineName, ProfileName, Running, SandboxName, SplitName};
 use super::failure::Failure;
 use super::output::Output;
-use crate::bench::DataSource;
+use crate::bench::{DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::sandbox;
@@ -65,7 +65,7 @@ impl Settings {
     }
 
     /// The embedded data sets.
-    pub(super) fn embedded_data(&self) -> Result<DataSource, Failure> {
+    fn embedded_data(&self) -> Result<DataSource, Failure> {
         Ok(DataSource::Embedded(self.home()?.join("datasets/tiny")))
     }
 
@@ -78,13 +78,9 @@ impl Settings {
         }
     }
 
-    pub(super) fn lab(
-        &self,
-        running: &Running,
-        data: DataSource,
-        limit: Option<usize>,
-    ) -> Result<LabSettings, Failure> {
-        let policy = match (running.sandbox, running.i_accept_arbitrary_code_execution) {
+    /// How programs are confined, as the flags say.
+    pub(super) fn confined(&self, flags: &Confining) -> Result<sandbox::Settings, Failure> {
+        let policy = match (flags.sandbox, flags.i_accept_arbitrary_code_execution) {
             (SandboxName::Namespaces, _) => sandbox::Policy::Namespaces,
             (SandboxName::None, true) => sandbox::Policy::None { accepted_arbitrary_code_execution: () },
             (SandboxName::None, false) => {
@@ -94,13 +90,44 @@ impl Settings {
                 ));
             }
         };
+        Ok(self.sandbox(policy, flags.python.as_deref()))
+    }
+
+    /// Where data is read from: the folder that was named, else the embedded suite.
+    pub(super) fn data(&self, folder: Option<&Path>) -> Result<DataSource, Failure> {
+        match folder {
+            Some(folder) => Ok(DataSource::Folder(folder.to_owned())),
+            None => self.embedded_data(),
+        }
+    }
+
+    pub(super) fn lab(
+        &self,
+        running: &Running,
+        data: DataSource,
+        limit: Option<usize>,
+    ) -> Result<LabSettings, Failure> {
         Ok(LabSettings {
             store: running.out.clone(),
             data,
             engine: engine(running.engine),
-            sandbox: self.sandbox(policy, running.python.as_deref()),
+            sandbox: self.confined(&running.confining)?,
             limit,
         })
+    }
+}
+
+pub(super) fn split(name: SplitName) -> Split {
+    match name {
+        SplitName::Validation => Split::Validation,
+        SplitName::Test => Split::Test,
+    }
+}
+
+pub(super) fn profile(name: ProfileName) -> Profile {
+    match name {
+        ProfileName::Paper => Profile::Paper,
+        ProfileName::Standard => Profile::Standard,
     }
 }
 

@@ -2,15 +2,24 @@
 //!
 //! - `subject`: the model under test, opened only if something is still unknown about it
 //! - `pipeline`: items → answers → verdicts, each on disk as it comes
+//! - `outputs`: answers that were generated elsewhere → verdicts in a file of their own
+//! - `stored`: the verdicts of a run that is on disk
 //! - `summary`: mean, interval, invalid and unscored counts; paired differences
+//! - `compare`: two models on the same items
 //! - `error`: what can go wrong on the way
 
+mod compare;
 mod error;
+mod outputs;
 mod pipeline;
+mod stored;
 mod subject;
 mod summary;
 
-pub use error::EvaluateError;
+pub use compare::{Comparison, RESAMPLES, Side, compare};
+pub use error::{CompareError, EvaluateError, VerdictFileError};
+pub use outputs::{VerdictRow, read_verdicts, score_outputs, write_verdicts};
 pub use pipeline::{Evaluation, Job, evaluate};
+pub use stored::run_verdicts;
 pub use subject::Subject;
 pub use summary::{Estimate, Summary, mean_of, paired_difference};

@@ -220,7 +220,8 @@ impl Line<'_> {
         };
         let stored =
             serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
-        if let Err(e) = lock(&self.ledger).record_verdict(task.verdict, &task.item.id, stored) {
+        let content = task.item.digest();
+        if let Err(e) = lock(&self.ledger).record_verdict(task.verdict, &task.item.id, content, stored) {
             self.fail(e);
         }
         self.watch.observe(&Event::Advanced { by: 1 });

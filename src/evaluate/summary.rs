@@ -13,8 +13,14 @@ pub struct Summary {
     pub n: usize,
     /// Mean value; none if nothing was scored.
     pub mean: Option<f64>,
+    /// Standard error of the mean, √(s²/n) with the sample's variance; none below two items.
+    pub standard_error: Option<f64>,
     /// 95 % interval of the mean.
     pub ci95: Option<(f64, f64)>,
+    /// Scored items whose value is 1.
+    pub right: usize,
+    /// Scored items that have an answer, and not the right one.
+    pub wrong: usize,
     /// Scored items from which no answer could be extracted.
     pub invalid: usize,
     /// Items without a verdict.
@@ -27,14 +33,26 @@ impl Summary {
         let values: Vec<f64> = verdicts.iter().filter_map(Verdict::value).collect();
         let n = values.len();
         let mean = (n > 0).then(|| values.iter().sum::<f64>() / n as f64);
+        let right = values.iter().filter(|v| **v == 1.0).count();
+        let invalid = verdicts.iter().filter(|v| v.is_invalid()).count();
         Self {
             n,
             mean,
+            standard_error: mean.filter(|_| n > 1).map(|m| variance_of_mean(&values, m).sqrt()),
+            // Values between 0 and 1 vary less than a proportion with their mean, so that Wilson's interval holds.
             ci95: mean.map(|m| wilson(m, n)),
-            invalid: verdicts.iter().filter(|v| v.is_invalid()).count(),
+            right,
+            wrong: n - right - invalid,
+            invalid,
             unscored: verdicts.iter().filter(|v| v.is_unscored()).count(),
         }
     }
+}
+
+/// s²/n with the sample's variance s², for two values or more.
+fn variance_of_mean(values: &[f64], mean: f64) -> f64 {
+    let n = values.len() as f64;
+    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
 }
 
 /// Wilson's 95 % score interval of a proportion `p` out of `n` (Wilson 1927). It stays inside [0, 1] and has a width at
@@ -68,8 +86,7 @@ pub fn mean_of(parts: &[(f64, &[f64])]) -> Estimate {
         let mean = values.iter().sum::<f64>() / n.max(1.0);
         value += weight * mean;
         if values.len() > 1 {
-            let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-            variance += weight * weight * squares / (n - 1.0) / n;
+            variance += weight * weight * variance_of_mean(values, mean);
         }
         count += values.len();
     }
@@ -109,10 +126,12 @@ mod tests {
             Verdict::Unscored { why: Unscored::NoSandbox },
         ];
         let s = Summary::of(&verdicts);
-        assert_eq!((s.n, s.invalid, s.unscored), (3, 1, 1));
+        assert_eq!((s.n, s.right, s.wrong, s.invalid, s.unscored), (3, 1, 1, 1, 1));
         assert!((s.mean.unwrap() - 1.0 / 3.0).abs() < 1e-12);
+        // The values 1, 0, 0: s² = 1/3, s²/n = 1/9.
+        assert!((s.standard_error.unwrap() - 1.0 / 3.0).abs() < 1e-12);
         let none = Summary::of(&verdicts[3..]);
-        assert_eq!((none.n, none.mean, none.ci95), (0, None, None));
+        assert_eq!((none.n, none.mean, none.standard_error, none.ci95), (0, None, None, None));
     }
 
     #[test]

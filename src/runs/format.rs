@@ -91,6 +91,9 @@ pub(super) enum Record {
         key: Digest,
         /// For people.
         item: ItemId,
+        /// Digest of the item's row: a run holds every split, and splits may name their items alike.
+        #[serde(default)]
+        content: Option<Digest>,
         /// The verdict, in the words of the benchmark room.
         verdict: Value,
     },

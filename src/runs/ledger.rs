@@ -23,16 +23,13 @@ impl Ledger {
         // Opening cuts a last line that a crash tore; every line that is left is whole.
         let log = Append::open(&path)?.ok_or_else(|| RunError::Busy { path: folder.to_owned() })?;
         let mut ledger = Self { log, answers: HashMap::new(), verdicts: HashMap::new() };
-        for (number, line) in files::read_text(&path)?.lines().enumerate() {
-            match serde_json::from_str(line) {
-                Ok(Record::Answer { key, answer, .. }) => {
+        for record in records(&path, &files::read_text(&path)?) {
+            match record? {
+                Record::Answer { key, answer, .. } => {
                     ledger.answers.insert(key, answer);
                 }
-                Ok(Record::Verdict { key, verdict, .. }) => {
+                Record::Verdict { key, verdict, .. } => {
                     ledger.verdicts.insert(key, verdict);
-                }
-                Err(e) => {
-                    return Err(RunError::Damaged { path, line: number + 1, reason: e.to_string() });
                 }
             }
         }
@@ -56,9 +53,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a verdict down.
-    pub fn record_verdict(&mut self, key: Digest, item: &ItemId, verdict: Value) -> Result<(), RunError> {
-        self.append(&Record::Verdict { key, item: item.clone(), verdict: verdict.clone() })?;
+    /// Writes a verdict down. `content` is the digest of the item's row.
+    pub fn record_verdict(
+        &mut self,
+        key: Digest,
+        item: &ItemId,
+        content: Digest,
+        verdict: Value,
+    ) -> Result<(), RunError> {
+        let item = item.clone();
+        self.append(&Record::Verdict { key, item, content: Some(content), verdict: verdict.clone() })?;
         self.verdicts.insert(key, verdict);
         Ok(())
     }
@@ -73,6 +77,50 @@ impl Ledger {
             serde_json::to_string(record).unwrap_or_else(|_| unreachable!("records have string keys only"));
         Ok(self.log.line(&line)?)
     }
+}
+
+/// A verdict in a run that is only read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredVerdict {
+    /// The item's name.
+    pub item: ItemId,
+    /// The digest of its row, which older records do not have.
+    pub content: Option<Digest>,
+    /// The verdict, in the words of the benchmark room.
+    pub verdict: Value,
+}
+
+/// The verdicts of the run in `folder`, the newest for each key, without opening it for writing: somebody may be at it.
+pub fn stored_verdicts(folder: &Path) -> Result<Vec<StoredVerdict>, RunError> {
+    let path = folder.join("records.jsonl");
+    let text = files::read_text(&path)?;
+    // What is behind the last line break is being written right now, or was torn by a crash.
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let mut found: Vec<StoredVerdict> = Vec::new();
+    let mut places: HashMap<Digest, usize> = HashMap::new();
+    for record in records(&path, whole) {
+        if let Record::Verdict { key, item, content, verdict } = record? {
+            let stored = StoredVerdict { item, content, verdict };
+            if let Some(&place) = places.get(&key) {
+                found[place] = stored;
+            } else {
+                places.insert(key, found.len());
+                found.push(stored);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Every record in a file's text.
+fn records<'t>(path: &'t Path, text: &'t str) -> impl Iterator<Item = Result<Record, RunError>> + 't {
+    text.lines().enumerate().map(move |(number, line)| {
+        serde_json::from_str(line).map_err(|e| RunError::Damaged {
+            path: path.to_owned(),
+            line: number + 1,
+            reason: e.to_string(),
+        })
+    })
 }
 
 #[cfg(test)]
@@ -98,7 +146,8 @@ mod tests {
             let mut ledger = Ledger::open(dir.path()).unwrap();
             for i in 0..3 {
                 ledger.record_answer(key(i), &"x".into(), answer("a\nb ü")).unwrap();
-                ledger.record_verdict(key(i + 10), &"x".into(), serde_json::json!({ "value": i })).unwrap();
+                let verdict = serde_json::json!({ "value": i });
+                ledger.record_verdict(key(i + 10), &"x".into(), key(i), verdict).unwrap();
             }
         }
         let path = dir.path().join("records.jsonl");

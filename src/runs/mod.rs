@@ -18,5 +18,5 @@ mod store;
 pub use error::RunError;
 pub use format::{Answer, RunManifest};
 pub use key::{answer_key, run_key, verdict_key};
-pub use ledger::Ledger;
-pub use store::Store;
+pub use ledger::{Ledger, StoredVerdict, stored_verdicts};
+pub use store::{Store, manifest};

@@ -37,6 +37,17 @@ impl Store {
     }
 }
 
+/// What the run in `folder` is.
+pub fn manifest(folder: &Path) -> Result<RunManifest, RunError> {
+    let path = folder.join("run.json");
+    check_version(&path)?;
+    serde_json::from_str(&files::read_text(&path)?).map_err(|e| RunError::Damaged {
+        path,
+        line: e.line(),
+        reason: e.to_string(),
+    })
+}
+
 fn check_version(path: &Path) -> Result<(), RunError> {
     #[derive(Deserialize)]
     struct Version {

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the parity tests report what they compared")]
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
-use m3::bench::{Benchmark, DataSource, Item, Split, Tools, Verdict};
+use m3::bench::{Benchmark, DataSource, Item, Profile, Split, Tools, Verdict};
 use m3::files;
 use m3::sandbox::Sandbox;
 use serde_json::{Map, Value, json};
@@ -73,7 +73,7 @@ fn every_adapter_opens_and_is_itself() {
     assert_eq!(programs, ["humaneval", "mbpp"]);
     let error = Benchmark::load(&"gsm9k".into()).unwrap_err().to_string();
     assert!(
-        error.contains("`gsm9k`") && error.contains("gsm8k, math, humaneval, mbpp, instructions"),
+        error.contains("`gsm9k`") && error.contains("gsm8k, math, humaneval, mbpp, instructions, sst2"),
         "{error}"
     );
 }
@@ -110,6 +110,21 @@ fn prompts_are_the_papers() {
     let chat = "A chat between a curious user and an artificial intelligence assistant. The assistant gives \
                 helpful, detailed, and polite answers to the user's questions. USER: Hi! ASSISTANT:";
     asks("instructions", json!({"instruction": "Hi!", "output": "x"}), chat.to_owned(), &[], 64);
+    // `promptbench/sst2.py` and `cola.py`; the sentence stays as it is, with the space at its end.
+    let sst2 = "As a sentiment classifier, determine whether the following text is 'positive' or 'negative'.\n\
+                Text:it 's {odd} . \nPlease respond with 'positive' or 'negative'.";
+    asks("sst2", json!({"sentence": "it 's {odd} . ", "label": 1}), sst2.to_owned(), &stops, 1024);
+    let cola = "As a grammar identification system, examine the provided sentence and respond with 'acceptable' for \
+                grammatically correct sentences or 'unacceptable' for incorrect ones.\nSentence:He go.\nPlease \
+                respond with 'acceptable' or 'unacceptable'.";
+    asks("cola", json!({"sentence": "He go.", "label": 0}), cola.to_owned(), &stops, 1024);
+    let row = json!({"turns": [format!("Correct.\n\nTeh {odd}x\n\ny")], "ground_truth": "x"});
+    let typos = format!(
+        "{TASK}### Instruction:\nCorrect.\n\n### Text with errors:\nTeh {odd}x\n\ny\n\n\
+         ### Response: the corrected paragraph is:"
+    );
+    asks("livebench_typos", row, typos, &["The answer is:"], 2048);
+    asks("livebench_if", json!({"turns": [odd]}), odd.to_owned(), &[], 2048);
 }
 
 #[test]
@@ -134,6 +149,33 @@ fn data_that_is_not_the_published_data_is_refused() {
     let items = open("math").items(&folder, Split::Test).unwrap();
     assert_eq!((items[0].text("problem"), items[0].text("solution")), (Some("q"), Some("a")));
 
+    // Tab-separated values: every line has the card's columns.
+    let adapter = dir.path().join("films");
+    files::create_folder(&adapter).unwrap();
+    let card = files::read_text(&rooted("benchmarks/sst2/benchmark.toml")).unwrap();
+    let card = card.replace("\"sst2\"", "\"films\"").replace("rows = 872", "");
+    let card = card.lines().filter(|l| !l.starts_with("sha256")).collect::<Vec<_>>().join("\n");
+    files::write(&adapter.join("benchmark.toml"), card.as_bytes()).unwrap();
+    for name in ["prompt.jinja", "cases.json"] {
+        let text = files::read(&rooted("benchmarks/sst2").join(name)).unwrap();
+        files::write(&adapter.join(name), &text).unwrap();
+    }
+    let films = Benchmark::from_folder(&adapter).unwrap();
+    let tsv = |text: &str| {
+        files::write(&dir.path().join("sst2_dev.tsv"), text.as_bytes()).unwrap();
+        films.items(&folder, Split::Test)
+    };
+    let items = tsv("label\ttext_a\n1\tfine \n0\t\"bad\"\n").unwrap();
+    assert_eq!((items[0].text("sentence"), items[1].text("sentence")), (Some("fine "), Some("\"bad\"")));
+    let chance = films.chance(&items[1..]).unwrap();
+    assert_eq!((chance.label.as_str(), chance.share), ("negative", 1.0));
+    let columns = tsv("label\ttext_a\n1\tfine\tvery\n").unwrap_err().to_string();
+    assert!(columns.contains("line 2, has 3 columns, but the card has 2: label, sentence"), "{columns}");
+    let label = tsv("label\ttext_a\n1\tfine\n2\tfine\n").unwrap_err().to_string();
+    assert!(label.contains("line 3: `label` must be the number of one of the card's labels"), "{label}");
+    let nothing = Benchmark::open("films").unwrap_err().to_string();
+    assert!(nothing.contains("no benchmark has that name"), "{nothing}");
+
     let suite = DataSource::Embedded(dir.path().to_owned());
     let rows = |set: &str, text: &str| {
         files::create_folder(&dir.path().join(set)).unwrap();
@@ -149,7 +191,7 @@ fn data_that_is_not_the_published_data_is_refused() {
     assert!(refused("gsm8k", &suite, Split::Test).contains("line 2, is not a JSON object"));
     let row = r#"{"task_id": 1, "text": "t", "test_list": ["assert f()"]}"#;
     rows("mbpp", &format!("{row}\n{row}\n"));
-    assert!(refused("mbpp", &suite, Split::Test).contains("lines 1 and 2 are both item 1"));
+    assert!(refused("mbpp", &suite, Split::Test).contains("line 2, is item 1, and so is line 1"));
     rows("mbpp", r#"{"task_id": 1, "text": "t", "test_list": []}"#);
     assert!(refused("mbpp", &suite, Split::Test).contains("`test_list` must be"));
     assert!(refused("math", &suite, Split::Train).contains("math/train.jsonl"));
@@ -161,34 +203,102 @@ fn hand_made_cases_are_scored_as_written() {
     let sandbox = sandbox(2);
     let tools = Tools { sandbox: Some(&*sandbox) };
     for id in Benchmark::known() {
-        let benchmark = open(id);
-        let path = rooted(&format!("benchmarks/{id}/cases.json"));
-        let file: Value = serde_json::from_str(&files::read_text(&path).unwrap()).unwrap();
-        let cases = file["cases"].as_array().unwrap();
+        let cases = open(id).run_cases(&tools).unwrap();
         assert!(cases.len() >= 8, "{id} has {} cases", cases.len());
-        for case in cases {
-            let name = case["name"].as_str().unwrap();
-            let row = case.get("item").unwrap_or(&file["item"]);
-            let answer = match &case["answer"] {
-                Value::String(text) => text.clone(),
-                long => {
-                    let part = |key: &str| long[key].as_str().unwrap_or_default();
-                    let times = long["times"].as_u64().unwrap() as usize;
-                    part("before").to_owned() + &part("repeat").repeat(times) + part("after")
-                }
-            };
-            let verdict = benchmark.score(&item(row.clone()), &answer, &tools);
-            let Verdict::Scored { value, extracted, reason } = &verdict else {
-                panic!("{id}, {name}: {verdict:?}")
-            };
-            let reason = serde_json::to_value(reason).unwrap();
-            assert_eq!(reason["is"], case["is"], "{id}, {name}: {verdict:?}");
-            assert_eq!(*value, f64::from(u8::from(case["is"] == "correct")), "{id}, {name}");
-            if let Some(expected) = case.get("extracted") {
-                assert_eq!(json!(extracted), *expected, "{id}, {name}");
+        let failed: Vec<_> = cases.iter().filter(|case| case.problem.is_some()).collect();
+        assert!(failed.is_empty(), "{id}: {failed:?}");
+    }
+}
+
+/// What NLTK and langdetect say of texts that tell implementations apart (`scripts/golden/ifeval_text.py`), asked
+/// through the instructions that count: at least n, and less than n + 1.
+#[test]
+fn texts_are_counted_as_the_reference_counts_them() {
+    let benchmark = open("ifeval");
+    let rows: Vec<Value> =
+        serde_json::from_str(&files::read_text(&rooted("tests/golden/ifeval_text.json")).unwrap()).unwrap();
+    assert!(rows.len() > 700);
+    let follows = |text: &str, id: &str, kwargs: Value| {
+        let item = item(json!({"prompt": "", "instruction_id_list": [id], "kwargs": [kwargs]}));
+        is_right(&benchmark.score(&item, text, &Tools::default()))
+    };
+    let wrong = in_parallel(2, &rows, |row| {
+        let text = row["text"].as_str().unwrap();
+        let exactly = |id: &str, key: &str, relation: &str, n: u64| {
+            let bound = |n: u64, side: &str| follows(text, id, json!({key: n, relation: side}));
+            (n == 0 || bound(n, "at least")) && bound(n + 1, "less than")
+        };
+        let count = |key: &str| row[key].as_u64().unwrap();
+        let sentences = ("length_constraints:number_sentences", "num_sentences", "relation");
+        let capitals = ("change_case:capital_word_frequency", "capital_frequency", "capital_relation");
+        let words = ("length_constraints:number_words", "num_words", "relation");
+        let mut wrong = Vec::new();
+        for (name, (id, key, relation)) in
+            [("sentences", sentences), ("capitals", capitals), ("words", words)]
+        {
+            if !exactly(id, key, relation, count(name)) {
+                wrong.push(format!("{name} of {text:?} should be {}", row[name]));
             }
         }
-    }
+        let is = |code: &str| follows(text, "language:response_language", json!({"language": code}));
+        let language = match row["language"].as_str() {
+            Some(code) => is(code) && !is("xx"),
+            // Then the reference says yes to any.
+            None => is("xx"),
+        };
+        if !language {
+            wrong.push(format!("{text:?} should be {}", row["language"]));
+        }
+        wrong
+    });
+    let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A row with each of IFEval's instructions.
+fn every_instruction() -> Value {
+    let at_least =
+        json!({"relation": "at least", "let_relation": "at least", "capital_relation": "at least"});
+    let kinds = [
+        ("keywords:existence", json!({"keywords": ["5"]})),
+        ("keywords:frequency", json!({"keyword": "5", "frequency": 1})),
+        ("keywords:forbidden_words", json!({"forbidden_words": ["the", "5"]})),
+        ("keywords:letter_frequency", json!({"letter": "e", "let_frequency": 1})),
+        ("language:response_language", json!({"language": "en"})),
+        ("length_constraints:number_sentences", json!({"num_sentences": 1})),
+        ("length_constraints:number_paragraphs", json!({"num_paragraphs": 1})),
+        ("length_constraints:number_words", json!({"num_words": 1})),
+        (
+            "length_constraints:nth_paragraph_first_word",
+            json!({"num_paragraphs": 1, "nth_paragraph": 1, "first_word": "the"}),
+        ),
+        ("detectable_content:number_placeholders", json!({"num_placeholders": 1})),
+        ("detectable_content:postscript", json!({"postscript_marker": "P.S."})),
+        ("detectable_format:number_bullet_lists", json!({"num_bullets": 1})),
+        ("detectable_format:constrained_response", json!({})),
+        ("detectable_format:number_highlighted_sections", json!({"num_highlights": 1})),
+        ("detectable_format:multiple_sections", json!({"section_spliter": "Section", "num_sections": 1})),
+        ("detectable_format:json_format", json!({})),
+        ("detectable_format:title", json!({})),
+        ("combination:two_responses", json!({})),
+        ("combination:repeat_prompt", json!({"prompt_to_repeat": "The"})),
+        ("startend:end_checker", json!({"end_phrase": "5"})),
+        ("change_case:capital_word_frequency", json!({"capital_frequency": 1})),
+        ("change_case:english_capital", json!({})),
+        ("change_case:english_lowercase", json!({})),
+        ("punctuation:no_comma", json!({})),
+        ("startend:quotation", json!({})),
+    ];
+    let with_relation = |kwargs: &Value| {
+        let mut kwargs = kwargs.clone();
+        kwargs.as_object_mut().unwrap().extend(at_least.as_object().unwrap().clone());
+        kwargs
+    };
+    json!({
+        "prompt": "",
+        "instruction_id_list": kinds.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        "kwargs": kinds.iter().map(|(_, kwargs)| with_relation(kwargs)).collect::<Vec<_>>(),
+    })
 }
 
 /// Answers of 10 MB made to be slow: nested, unclosed, and full of what extraction looks for.
@@ -200,8 +310,25 @@ fn hostile_answers_are_scored_in_linear_time() {
         ("humaneval", json!({"prompt": "", "test": "", "entry_point": "f"})),
         ("mbpp", json!({"text": "", "task_id": 1, "test_list": [""]})),
         ("instructions", json!({"instruction": "", "output": "5"})),
+        ("sst2", json!({"sentence": "", "label": 1})),
+        ("livebench_typos", json!({"turns": [""], "ground_truth": "5"})),
+        ("ifeval", every_instruction()),
     ];
     let parts = [
+        "'",
+        "positive ",
+        "<pad></s>",
+        "#### 5",
+        "$5.,",
+        "a. ",
+        ". ",
+        ".)",
+        "*x",
+        "<<",
+        "- ",
+        " --- ",
+        "NASA'S ",
+        "\u{915}",
         "9",
         "The answer is: ",
         "{",
@@ -228,17 +355,22 @@ fn hostile_answers_are_scored_in_linear_time() {
         let (benchmark, item) = (open(id), item(row));
         for part in parts {
             let start = Instant::now();
-            let answer = "The answer is: ".to_owned() + &part.repeat(10_000_000 / part.len());
-            let verdict = benchmark.score(&item, &answer, &Tools::default());
-            let kept = serde_json::to_string(&verdict).unwrap().len();
-            assert!(kept < 200_000, "{id}, {part:?}: a verdict of {kept} bytes");
+            // The checks of a whole IFEval row read a text some five hundred times.
+            let size = if id == "ifeval" { 1_000_000 } else { 10_000_000 };
+            let answer = "The answer is: ".to_owned() + &part.repeat(size / part.len());
+            let standard = benchmark.measures(Profile::Standard).unwrap_or_default();
+            for measure in standard.iter().chain(&benchmark.measures(Profile::Paper).unwrap()) {
+                let verdict = measure.score(&item, &answer, &Tools::default());
+                let kept = serde_json::to_string(&verdict).unwrap().len();
+                assert!(kept < 200_000, "{id}, {part:?}: a verdict of {kept} bytes");
+            }
             let took = start.elapsed();
             assert!(took < Duration::from_secs(20), "{id}, {part:?} took {took:?}");
         }
     }
 }
 
-const EMBEDDED: [&str; 5] = ["gsm8k", "math", "humaneval", "mbpp", "instructions"];
+const EMBEDDED: [&str; 7] = ["gsm8k", "math", "humaneval", "mbpp", "instructions", "sst2", "cola"];
 
 #[test]
 fn embedded_splits_share_no_question() {
@@ -274,6 +406,10 @@ fn right_answer(id: &str, item: &Item) -> String {
         "instructions" => text("output").to_owned(),
         "humaneval" => format!("```python\n{}{}\n```", text("prompt"), text("canonical_solution")),
         "mbpp" => format!("```python\n{}\n```", text("code")),
+        "sst2" | "cola" => {
+            let labels = if id == "sst2" { ["negative", "positive"] } else { ["unacceptable", "acceptable"] };
+            format!("It is '{}'.", labels[item.fields["label"].as_u64().unwrap() as usize])
+        }
         _ => panic!("{id}"),
     }
 }
@@ -371,7 +507,21 @@ impl Tally {
 fn parity_with_published_data() {
     let Some(reference) = reference() else { return };
     let data = DataSource::Folder(reference.datasets);
-    let counts = [("gsm8k", 1319), ("math", 5000), ("humaneval", 164), ("mbpp", 500)];
+    let counts = [
+        ("gsm8k", 1319),
+        ("math", 5000),
+        ("humaneval", 164),
+        ("mbpp", 500),
+        ("sst2", 872),
+        ("cola", 1043),
+        ("livebench_if", 400),
+        ("ifeval", 541),
+    ];
+    // The share of the more frequent label in GLUE's validation splits.
+    for (id, label, count) in [("sst2", "positive", 444.0 / 872.0), ("cola", "acceptable", 721.0 / 1043.0)] {
+        let chance = open(id).chance(&open(id).items(&data, Split::Test).unwrap()).unwrap();
+        assert_eq!((chance.label.as_str(), chance.share), (label, count));
+    }
     for (id, rows) in counts {
         assert_eq!(open(id).items(&data, Split::Test).unwrap().len(), rows, "{id}");
     }
@@ -420,6 +570,108 @@ fn parity_gsm8k() {
         tally.compare(&row, &ours, &theirs);
     }
     tally.demand("gsm8k");
+}
+
+#[test]
+fn parity_gsm8k_of_lm_evaluation_harness() {
+    let Some(reference) = reference() else { return };
+    let benchmark = open("gsm8k");
+    let rows = reference.rows("gsm8k.jsonl");
+    let theirs = [("strict-match", "lm_eval_strict"), ("flexible-extract", "lm_eval_flexible")];
+    for (measure, (name, field)) in benchmark.measures(Profile::Standard).unwrap().iter().zip(theirs) {
+        assert_eq!(measure.name, name);
+        let mut tally = Tally::default();
+        for row in &rows {
+            let gold = row["gold_answer_line"].as_str().unwrap();
+            let item = item(json!({"question": "", "answer": format!("#### {gold}")}));
+            let verdict = measure.score(&item, row["output"].as_str().unwrap(), &Tools::default());
+            let Verdict::Scored { extracted, .. } = &verdict else { panic!("{verdict:?}") };
+            let filtered = extracted.clone().unwrap_or_else(|| "[invalid]".to_owned());
+            let ours = (is_right(&verdict), filtered);
+            let filtered = row[field]["filtered"].as_str().unwrap().to_owned();
+            tally.compare(row, &ours, &(row[field]["correct"] == true, filtered));
+        }
+        tally.demand(&format!("gsm8k, {field}"));
+    }
+}
+
+#[test]
+fn parity_livebench_typos() {
+    let Some(reference) = reference() else { return };
+    let benchmark = open("livebench_typos");
+    let rows = reference.rows("livebench_typos.jsonl");
+    for (profile, field) in [(Profile::Paper, "paper"), (Profile::Standard, "livebench")] {
+        let measure = benchmark.measures(profile).unwrap()[0];
+        let mut tally = Tally::default();
+        for row in &rows {
+            let item = item(json!({"ground_truth": row["ground_truth"]}));
+            let verdict = measure.score(&item, row["output"].as_str().unwrap(), &Tools::default());
+            tally.compare(row, &verdict.value(), &row[field].as_f64());
+        }
+        tally.demand(&format!("livebench typos, {field}"));
+    }
+}
+
+/// Whether each instruction was followed, one by one: as a row of its own.
+fn followed(benchmark: &Benchmark, measure: usize, row: &Value) -> Vec<Option<bool>> {
+    let measure = benchmark.measures(Profile::Standard).unwrap()[measure];
+    let ids = row["instruction_id_list"].as_array().unwrap();
+    let one = |at: usize| {
+        let item = item(json!({"instruction_id_list": [ids[at]], "kwargs": [row["kwargs"][at]]}));
+        measure.score(&item, row["output"].as_str().unwrap(), &Tools::default()).value().map(|v| v == 1.0)
+    };
+    (0..ids.len()).map(one).collect()
+}
+
+#[test]
+fn parity_ifeval() {
+    let Some(reference) = reference() else { return };
+    let benchmark = open("ifeval");
+    for (at, field) in ["strict", "loose"].into_iter().enumerate() {
+        let rows = reference.rows("ifeval.jsonl");
+        let (mut instructions, mut prompts) = (Tally::default(), Tally::default());
+        let ours = in_parallel(4, &rows, |row| followed(&benchmark, at, row));
+        for (row, ours) in rows.iter().zip(ours) {
+            // The reference draws the letter at random.
+            if ours.contains(&None) {
+                instructions.skipped += 1;
+                prompts.skipped += 1;
+                continue;
+            }
+            let theirs = row[field]["follow_list"].as_array().unwrap();
+            let theirs: Vec<_> = theirs.iter().map(Value::as_bool).collect();
+            instructions.compare(row, &ours, &theirs);
+            let mut fields = row.clone();
+            fields["prompt"] = json!("");
+            let measure = benchmark.measures(Profile::Standard).unwrap()[at];
+            let verdict = measure.score(&item(fields), row["output"].as_str().unwrap(), &Tools::default());
+            prompts.compare(row, &is_right(&verdict), &(row[field]["follow_all"] == true));
+        }
+        instructions.demand(&format!("ifeval, instructions, {field}"));
+        prompts.demand(&format!("ifeval, prompts, {field}"));
+    }
+}
+
+#[test]
+fn parity_livebench_if() {
+    let Some(reference) = reference() else { return };
+    let (benchmark, ifeval) = (open("livebench_if"), open("ifeval"));
+    let rows = reference.rows("livebench_if.jsonl");
+    let (mut scores, mut strict, mut loose) = (Tally::default(), Tally::default(), Tally::default());
+    for row in &rows {
+        let measure = benchmark.measures(Profile::Standard).unwrap()[0];
+        let text = row["answer_file_text"].as_str().unwrap_or(row["output"].as_str().unwrap());
+        let verdict = measure.score(&item(row.clone()), text, &Tools::default());
+        scores.compare(row, &verdict.value(), &row["published_score"].as_f64());
+        for (at, tally, field) in [(0, &mut strict, "strict"), (1, &mut loose, "loose")] {
+            let theirs = row["recomputed"][field]["follow_list"].as_array().unwrap();
+            let theirs: Vec<_> = theirs.iter().map(Value::as_bool).collect();
+            tally.compare(row, &followed(&ifeval, at, row), &theirs);
+        }
+    }
+    scores.demand("livebench if, published scores");
+    strict.demand("livebench if, instructions, strict");
+    loose.demand("livebench if, instructions, loose");
 }
 
 #[test]

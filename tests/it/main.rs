@@ -7,6 +7,7 @@
 
 mod bench;
 mod cli;
+mod compare;
 mod engine;
 mod formats;
 #[cfg(feature = "hub")]
@@ -20,6 +21,7 @@ mod recipes;
 mod refusals;
 mod resume;
 mod sandbox;
+mod score;
 mod sources;
 mod tables;
 mod tiny_model;

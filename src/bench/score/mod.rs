@@ -5,20 +5,32 @@
 //! - `humaneval.rs`, `mbpp.rs`: does the program pass its tests?
 //! - `program.rs`: taking a program out of an answer and running it
 //! - `exact.rs`: is the answer, trimmed, the one in the row?
+//! - `exact_match.rs`: lm-evaluation-harness' `regex` filter and `exact_match`
+//! - `label_word.rs`: is the last word the right label?
+//! - `typos.rs`: is the corrected text in the answer?
+//! - `ifeval/`: which of a row's instructions does the answer follow?
 
 mod exact;
+mod exact_match;
 mod gsm8k;
 mod humaneval;
+mod ifeval;
+mod label_word;
 mod math;
 mod mbpp;
 mod program;
+mod typos;
 
 pub(super) use exact::Exact;
+pub(super) use exact_match::ExactMatch;
 pub(super) use gsm8k::Gsm8k;
 pub(super) use humaneval::HumanEval;
+pub(super) use ifeval::Ifeval;
+pub(super) use label_word::LabelWord;
 pub(super) use math::Math;
 pub(super) use mbpp::Mbpp;
 pub(super) use program::Programs;
+pub(super) use typos::Typos;
 
 pub use math::is_equiv;
 
@@ -41,6 +53,7 @@ impl fmt::Debug for Tools<'_> {
 }
 
 /// A field that a row lacks.
+#[derive(Debug)]
 pub(super) struct BadField {
     pub(super) key: String,
     pub(super) wanted: &'static str,
@@ -65,6 +78,11 @@ pub(super) trait Scorer: Send + Sync + fmt::Debug {
 
     /// Whether the row has what scoring will need; asked before the first question is.
     fn check(&self, item: &Item) -> Result<(), BadField>;
+
+    /// The right label, where every item has one of a few: what a model that always says the same is right about.
+    fn gold_label(&self, _: &Item) -> Option<&str> {
+        None
+    }
 
     /// What the raw generated text is worth. `item` has passed [`Scorer::check`].
     fn score(&self, item: &Item, answer: &str, tools: &Tools<'_>) -> Verdict;

@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -153,12 +154,25 @@ def floor(folder: pathlib.Path, inputs: list[str], out: pathlib.Path) -> float:
 def timed(command: list[str], environment: dict) -> tuple[float, float, float]:
     """Wall seconds, processor seconds and peak resident gigabytes of a command."""
     begin = time.monotonic()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{errors.decode()[-2000:]}")
-    return time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1e6
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+        peak = 0
+        # The kernel's own sum (ru_maxrss) would count this script, from which the command was forked.
+        while True:
+            done, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if done:
+                break
+            try:
+                with open(f"/proc/{process.pid}/status") as file:
+                    peak = max([peak, *(int(line.split()[1]) for line in file if line.startswith("VmHWM"))])
+            except FileNotFoundError:
+                pass
+            time.sleep(0.01)
+        taken = time.monotonic() - begin
+        if status != 0:
+            errors.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{errors.read().decode()[-2000:]}")
+    return taken, usage.ru_utime + usage.ru_stime, peak * 1024 / 1e9
 
 
 def main() -> None:

@@ -52,8 +52,12 @@ impl Window {
     /// Every key, coarsely.
     pub(in crate::merge) const ALL: Self = Self { first: 0, shift: COARSE, bins: KEYS >> COARSE };
 
-    /// The keys around a guess, one by one.
-    pub(in crate::merge) fn around(guess: u32) -> Self {
+    /// The keys from `low` to `high` one by one, or those around a guess between them if these are too many.
+    pub(in crate::merge) fn around(guess: u32, low: u32, high: u32) -> Self {
+        let bins = high.saturating_sub(low).saturating_add(1);
+        if bins <= AROUND && high < KEYS {
+            return Self { first: low, shift: 0, bins };
+        }
         Self { first: guess.saturating_sub(AROUND / 2).min(KEYS - AROUND), shift: 0, bins: AROUND }
     }
 
@@ -194,7 +198,10 @@ mod tests {
             let mut sorted: Vec<f32> = values.iter().map(|x| x.abs()).collect();
             sorted.sort_by(|a, b| b.total_cmp(a));
             let kth = sorted[k - 1];
-            for window in [Window::ALL, Window::around(key(guess)), Window::around(key(kth))] {
+            let (low, high) = (key(guess).min(key(kth)), key(guess).max(key(kth)));
+            let guesses = [(guess, low, high), (kth, key(kth), key(kth)), (guess, key(guess), key(guess))];
+            let windows = guesses.map(|(guess, low, high)| Window::around(key(guess), low, high));
+            for window in [Window::ALL].into_iter().chain(windows) {
                 let found = find(&values, k as u64, window, key(guess));
                 prop_assert_eq!(found.key, kth.to_bits());
                 prop_assert_eq!(found.ties as usize, sorted.iter().filter(|x| **x == kth).count());

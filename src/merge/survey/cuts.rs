@@ -36,12 +36,17 @@ struct Search {
 impl Search {
     /// The k-th largest of `n`, near where it is in a sample.
     fn new(k: u64, n: u64, mut sample: Vec<u32>) -> Self {
-        let place = ((k - 1) as f64 / n as f64 * sample.len() as f64) as usize;
-        let guess = match sample.len() {
+        let share = (k - 1) as f64 / n as f64;
+        let m = sample.len();
+        let place = share * m as f64;
+        // Twelve standard errors of a sample of single elements; neighbours are more alike than that.
+        let spread = 12.0 * (place * (1.0 - share)).sqrt() + 16.0;
+        let mut nth = |place: f64| match m {
             0 => 0,
-            m => *sample.select_nth_unstable_by(place.min(m - 1), |a, b| b.cmp(a)).1,
+            m => *sample.select_nth_unstable_by((place as usize).min(m - 1), |a, b| b.cmp(a)).1,
         };
-        Self { k, window: Window::around(guess), guess, found: None }
+        let (guess, low, high) = (nth(place), nth(place + spread), nth((place - spread).max(0.0)));
+        Self { k, window: Window::around(guess, low, high), guess, found: None }
     }
 
     fn narrow(&mut self, counts: &Counts) {

@@ -513,3 +513,16 @@ fn a_disk_without_room_is_said_before_any_work() {
     assert!(said.contains("`deep/out` needs") && said.contains("GB free"), "{said}");
     assert!(!project.path("deep").exists());
 }
+
+#[test]
+fn memory_is_bounded_by_threads_and_changes_no_byte() {
+    let project = Project::new();
+    project.write("r.toml", DRAWN);
+    let said = project.m3(&["merge", "r.toml", "--out", "none", "--memory", "1MB"]).fails(1);
+    assert!(said.contains("one thread") && said.contains("allows 1 MB"), "{said}");
+    assert!(!project.path("none").exists());
+    project.m3(&["merge", "r.toml", "--out", "all"]).ok();
+    project.m3(&["merge", "r.toml", "--out", "bounded", "--memory", "60MB"]).ok();
+    let weights = |out: &str| std::fs::read(project.path(out).join("model.safetensors")).unwrap();
+    assert_eq!(weights("all"), weights("bounded"));
+}

@@ -18,6 +18,7 @@ pub mod files;
 pub mod ids;
 mod isa;
 pub mod random;
+pub mod statistics;
 pub mod units;
 
 // The rooms, in the order of the street.

@@ -33,6 +33,8 @@ pub(super) enum Command {
     Reproduce(Reproduce),
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
+    /// Look for the direction and the magnitude that merge best.
+    Search(Search),
     /// Score answers that were generated elsewhere.
     Score(Score),
     /// Compare two models on the same items.
@@ -64,6 +66,17 @@ pub(super) struct Reproduce {
 pub(super) enum TableName {
     /// Single models and pairs, task arithmetic without and with M³.
     Table1,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Search {
+    /// The search: base, models, objective, space and strategy (docs/searching.md).
+    pub(super) file: PathBuf,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) running: Running,
 }
 
 #[derive(Debug, Group)]

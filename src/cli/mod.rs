@@ -4,7 +4,7 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
+//! - one file for each command: `reproduce`, `eval`, `search`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
 //!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
@@ -23,6 +23,7 @@ mod merge;
 mod output;
 mod reproduce;
 mod score;
+mod search;
 mod settings;
 
 use args::{Args, Command};
@@ -42,6 +43,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Settings::resolve(&args).and_then(|settings| match &args.command {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
+        Command::Search(a) => search::run(a, &settings, &output),
         Command::Score(a) => score::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),

@@ -4,10 +4,11 @@ use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::evaluate::EvaluateError;
 use crate::files::FileError;
+use crate::ids::{BenchmarkId, ItemId};
 use crate::merge::MergeError;
 use crate::runs::RunError;
 use crate::sandbox::SandboxUnavailable;
-use crate::search::SearchError;
+use crate::search::{ObjectiveError, SearchError};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -85,4 +86,40 @@ pub enum ExperimentError {
     /// An evaluation.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),
+    /// A split to choose on that shares items with the one to report on.
+    #[error(
+        "{count} items of `{benchmark}` are both in the validation and in the test split, the first is `{first}`; a choice must \
+             be made on items that have no part in the report"
+    )]
+    Overlap {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// How many.
+        count: usize,
+        /// One of them.
+        first: ItemId,
+    },
+    /// A search that does not parse.
+    #[error("`{}` is not a search: {reason}", path.display())]
+    BadSearch {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A search that has nothing to look for.
+    #[error("`{}` names no benchmark under [objective]: name at least one, with a weight above 0", path.display())]
+    NoObjective {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl From<ObjectiveError> for ExperimentError {
+    fn from(ObjectiveError(source): ObjectiveError) -> Self {
+        match source.downcast::<Self>() {
+            Ok(known) => *known,
+            Err(other) => EvaluateError::Model(other).into(),
+        }
+    }
 }

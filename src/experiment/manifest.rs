@@ -4,7 +4,7 @@ use super::ExperimentError;
 use crate::checkpoint::ModelRef;
 use crate::files;
 use crate::ids::BenchmarkId;
-use crate::search::PairSpace;
+use crate::search::Space;
 use crate::units::Scale;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub struct Manifest {
     /// Which benchmarks make a model's skill.
     pub skills: BTreeMap<String, Vec<BenchmarkId>>,
     /// The candidates of a pair.
-    pub search: PairSpace,
+    pub search: Space,
     /// Task arithmetic without M³.
     pub baseline: Baseline,
 }

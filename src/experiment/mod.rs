@@ -5,6 +5,7 @@
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
+//! - `quest`: a search as its file says it, and its jobs
 //! - `error`: what can go wrong
 
 mod error;
@@ -12,10 +13,12 @@ mod lab;
 mod manifest;
 mod model;
 mod progress;
+mod quest;
 mod table1;
 
 pub use error::ExperimentError;
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;
 pub use model::{Bounds, Model, recipe_file};
+pub use quest::{Quest, search};
 pub use table1::table1;

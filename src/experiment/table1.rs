@@ -5,12 +5,13 @@ use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
 use crate::checkpoint::{Checkpoint, OpenOptions};
-use crate::evaluate::{Evaluation, Subject, mean_of, paired_difference};
+use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::merge::{Combine, DirectionLaw, Inputs, Recipe};
 use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, Table};
-use crate::search::{Campaign, Candidate, Fitness, Objective, ObjectiveError};
+use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores, Strategy};
+use crate::statistics::{mean_of, paired_difference};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -55,7 +56,7 @@ pub fn table1(
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
     let bench = Bench { manifest, lab: &lab, models, items };
-    let candidates = manifest.search.candidates()?;
+    let candidates = manifest.search.candidates(2)?;
     let begun = Instant::now();
     let total = bench.questions(candidates.len())?;
     watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
@@ -239,12 +240,7 @@ impl Bench<'_> {
     fn search(&self, pair: [&str; 2], candidates: &[Candidate]) -> Result<Campaign, ExperimentError> {
         let weights = self.weights(pair)?;
         let mut objective = MeanOfSkills { bench: self, pair, weights };
-        Campaign::run(candidates, &mut objective).map_err(|ObjectiveError(source)| {
-            match source.downcast::<ExperimentError>() {
-                Ok(known) => *known,
-                Err(other) => crate::evaluate::EvaluateError::Model(other).into(),
-            }
-        })
+        Ok(Campaign::run(candidates, &Strategy::Full, &mut objective)?)
     }
 
     fn selection(
@@ -311,21 +307,20 @@ struct MeanOfSkills<'a> {
 }
 
 impl MeanOfSkills<'_> {
-    fn fitness(&self, candidate: &Candidate) -> Result<Fitness, ExperimentError> {
+    fn scores(&self, candidate: &Candidate) -> Result<Scores, ExperimentError> {
         let model = self.bench.merged(&self.bench.point(self.pair, candidate)?, self.pair)?;
         let mut subject = self.bench.lab.subject(&model)?;
-        let mut values = Vec::new();
-        for (weight, id) in &self.weights {
-            values.push((*weight, self.bench.run(&mut subject, id, Split::Validation)?.values()));
-        }
-        let parts: Vec<(f64, &[f64])> = values.iter().map(|(w, v)| (*w, v.as_slice())).collect();
-        let mean = mean_of(&parts);
-        Ok(Fitness { value: mean.value, half_width: mean.half_width })
+        let values = self
+            .weights
+            .iter()
+            .map(|(weight, id)| Ok((*weight, self.bench.run(&mut subject, id, Split::Validation)?.values())));
+        Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
     }
 }
 
 impl Objective for MeanOfSkills<'_> {
-    fn measure(&mut self, candidate: &Candidate) -> Result<Fitness, ObjectiveError> {
-        self.fitness(candidate).map_err(|e| ObjectiveError(Box::new(e)))
+    // Candidates of a table are all measured in full.
+    fn measure(&mut self, candidate: &Candidate, _: f64) -> Result<Scores, ObjectiveError> {
+        self.scores(candidate).map_err(|e| ObjectiveError(Box::new(e)))
     }
 }

@@ -1,6 +1,7 @@
 //! **What does the paper's table say, and what do we get?**
 //!
 //! - `cells`: a measured table, cell by cell, with what was published beside
+//! - `found`: what a search found, and what it is worth
 //! - `paper`: the published numbers
 //! - `export`: the same table as Markdown, CSV and JSON
 //!
@@ -8,7 +9,9 @@
 
 mod cells;
 pub mod export;
+mod found;
 mod paper;
 
 pub use cells::{Cell, Column, Difference, Measured, Row, Selection, Table};
+pub use found::{Entrant, Found, Rival};
 pub use paper::{PublishedRow, TABLE1};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 9] =
-    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "units"];
+const GROUND: [&str; 10] =
+    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "statistics", "units"];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
 const MAY_IMPORT: [(&str, &[&str]); 11] = [

@@ -22,6 +22,7 @@ mod refusals;
 mod resume;
 mod sandbox;
 mod score;
+mod search;
 mod sources;
 mod tables;
 mod tiny_model;

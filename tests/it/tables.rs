@@ -9,7 +9,7 @@ fn suite(project: &Project) -> String {
         "name = \"cut\"\nnotice = \"stand-in\"\ndata = {:?}\nlimit = 4\n\
          [models]\nbase = {:?}\nlm = {:?}\nmath = {:?}\ncode = {:?}\n\
          [skills]\nlm = [\"instructions\"]\nmath = [\"gsm8k\", \"math\"]\ncode = [\"humaneval\", \"mbpp\"]\n\
-         [search]\nalphas = [0.5]\ndraws = 1\nseed = 3\nscales = [1.0]\n[baseline]\nscale = 0.5\n",
+         [search]\ndirections = [{{ law = \"beta\", alphas = [0.5], draws = 1, seed = 3 }}]\nscales = [1.0]\n[baseline]\nscale = 0.5\n",
         path("datasets/tiny"),
         models("base"),
         models("lm"),

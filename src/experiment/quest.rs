@@ -125,12 +125,8 @@ pub fn search(
     let mut field = Field { quest, lab: &lab, inputs, items, weights, unscored: Cell::new(0) };
     let begun = Instant::now();
     let in_full = candidates.len() * field.count(Split::Validation);
-    let full = matches!(quest.strategy, Strategy::Full);
-    watch.observe(&Event::Started {
-        work: "searching",
-        total: full.then_some(in_full as u64),
-        unit: "items",
-    });
+    let most = quest.strategy.looks(candidates.len()) * field.count(Split::Validation) as f64;
+    watch.observe(&Event::Started { work: "searching", total: Some(most.ceil() as u64), unit: "items" });
     let campaign = Campaign::run(&candidates, &quest.strategy, &mut field)?;
     watch.observe(&Event::Finished { took: begun.elapsed() });
     let best = campaign.best().candidate.clone();

@@ -1,6 +1,7 @@
-//! The jobs of Table 1: single models and pairs, task arithmetic without and with M³, λ chosen on the validation split
-//! and reported on the test split.
+//! The jobs of Table 1: single models, and pairs by task arithmetic, TIES and DARE without and with M³, λ chosen on the
+//! validation split and reported on the test split.
 
+use super::manifest::Dare;
 use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
@@ -8,10 +9,13 @@ use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
-use crate::merge::{Combine, DirectionLaw, Inputs, Recipe};
-use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, Table};
-use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores, Strategy};
+use crate::merge::{Combine, DirectionLaw, Inputs, Recipe, Rescale, Scope, Sparsify};
+use crate::report::{
+    Cell, Column, Difference, Measured, Method, PublishedRow, Row, Selection, TABLE1, TABLE1_NOTES, Table,
+};
+use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores};
 use crate::statistics::{mean_of, paired_difference};
+use crate::units::Scale;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -56,65 +60,149 @@ pub fn table1(
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
     let bench = Bench { manifest, lab: &lab, models, items };
-    let candidates = manifest.search.candidates(2)?;
     let begun = Instant::now();
-    let total = bench.questions(candidates.len())?;
+    let total = bench.looks()?;
     watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
 
     let mut rows = Vec::new();
     let mut selection = Vec::new();
     let mut baselines = BTreeMap::new();
     for published in &TABLE1 {
-        let (members, baseline) = members(published);
-        let scores = match (&members[..], baseline) {
-            ([name], _) => bench.test(&Model::checkpoint(bench.model(name)), published, None, None)?,
-            ([a, b], true) => {
-                let scale = manifest.baseline.scale;
-                let recipe = bench.recipe([a, b], None, scale.get())?;
-                // In the convention of the table: a sum of N deltas at s is their bisector at N·s.
-                let row = bench.test(
-                    &bench.merged(&recipe, [a, b])?,
-                    published,
-                    Some(0.5),
-                    Some(2.0 * scale.get()),
-                )?;
-                baselines.insert(published.models, row.1.clone());
-                row
+        let (row, _) = match bench.job(published)? {
+            Job::Alone(name) => bench.test(&Model::checkpoint(bench.model(name)), published, None, None)?,
+            Job::Baseline(merge) => {
+                let (recipe, s) = merge.baseline(&bench)?;
+                let tested = bench.test(&merge.model(&bench, &recipe)?, published, Some(0.5), Some(s))?;
+                baselines.insert((merge.method, merge.pair), tested.1.clone());
+                tested
             }
-            ([a, b], false) => {
-                let campaign = bench.search([a, b], &candidates)?;
+            Job::Search(merge) => {
+                let campaign = merge.search(&bench)?;
                 let best = campaign.best();
-                let model = bench.merged(&bench.point([a, b], &best.candidate)?, [a, b])?;
+                let model = merge.model(&bench, &merge.point(&bench, &best.candidate)?)?;
                 let lambda = best.candidate.direction.weights()[0];
-                let row = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
+                let tested = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
                 let note = format!(
-                    "{}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
+                    "{}, {}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
+                    merge.method.title(),
                     published.models,
-                    candidates.len(),
+                    campaign.measured.len(),
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                selection.push(bench.selection(
-                    [a, b],
-                    published,
-                    &campaign,
-                    &row.1,
-                    baselines.get(published.models),
-                )?);
-                row
+                let baseline = baselines.get(&(merge.method, merge.pair));
+                selection.push(bench.selection(merge, published, &campaign, &tested.1, baseline)?);
+                tested
             }
-            _ => continue,
         };
-        rows.push(scores.0);
+        rows.push(row);
     }
     watch.observe(&Event::Finished { took: begun.elapsed() });
-    Ok(Table { name: TABLE, suite: manifest.name.clone(), notice: manifest.notice.clone(), rows, selection })
+    Ok(Table {
+        name: TABLE,
+        suite: manifest.name.clone(),
+        notice: manifest.notice.clone(),
+        rows,
+        selection,
+        footnotes: TABLE1_NOTES.to_vec(),
+    })
 }
 
-/// The models of a row, and whether it is the baseline without M³.
-fn members(row: &PublishedRow) -> (Vec<&'static str>, bool) {
-    let models = row.id.split('/').next().unwrap_or(row.id);
-    (models.split('+').collect(), row.m3 == Some(false))
+/// What is done for a row.
+enum Job {
+    /// A model as it is.
+    Alone(&'static str),
+    /// A method without M³.
+    Baseline(Merge),
+    /// A method with M³.
+    Search(Merge),
+}
+
+/// A method on a pair.
+#[derive(Clone, Copy)]
+struct Merge {
+    method: Method,
+    pair: [&'static str; 2],
+}
+
+impl Merge {
+    /// The pair as a suite names it: `lm+math`.
+    fn name(self) -> String {
+        self.pair.join("+")
+    }
+
+    fn recipe(
+        self,
+        bench: &Bench<'_>,
+        proportion: Option<DirectionLaw>,
+        scale: Scale,
+    ) -> Result<Recipe, ExperimentError> {
+        let named = |name: &str| bench.model(name).origin().to_string();
+        let manifest = bench.manifest;
+        let (combine, sparsify) = match self.method {
+            Method::TaskArithmetic => (Combine::TaskArithmetic, Vec::new()),
+            Method::Ties => {
+                let density = manifest.ties(&self.name(), TABLE)?.density;
+                (Combine::Ties, vec![Sparsify::Trim { density, scope: Scope::Model, rescale: Rescale::None }])
+            }
+            Method::Dare => {
+                let Dare { drop, seed } = manifest.dare;
+                let dare = Sparsify::Dare { drop, rescale: Rescale::Inverse, seed };
+                (Combine::TaskArithmetic, vec![dare])
+            }
+        };
+        Ok(Recipe {
+            sparsify,
+            combine,
+            base: Some(named("base")),
+            models: self.pair.map(named).to_vec(),
+            proportion,
+            scale,
+            dtype: None,
+            vocabulary: crate::merge::Vocabulary::Equal,
+        })
+    }
+
+    /// The method without M³, and its s in the convention of the table.
+    fn baseline(self, bench: &Bench<'_>) -> Result<(Recipe, f64), ExperimentError> {
+        if self.method == Method::Ties {
+            let scale = bench.manifest.ties(&self.name(), TABLE)?.scale;
+            return Ok((self.recipe(bench, Some(DirectionLaw::Uniform), scale)?, scale.get()));
+        }
+        // A sum of N deltas at s is their bisector at N·s.
+        let scale = bench.manifest.baseline.scale;
+        Ok((self.recipe(bench, None, scale)?, 2.0 * scale.get()))
+    }
+
+    /// Where M³ looks: for TIES at the magnitude that the suite gives it (the paper's Table 4).
+    fn candidates(self, manifest: &Manifest) -> Result<Vec<Candidate>, ExperimentError> {
+        let mut space = manifest.search.clone();
+        if self.method == Method::Ties {
+            space.scales = vec![manifest.ties(&self.name(), TABLE)?.scale];
+        }
+        Ok(space.candidates(2)?)
+    }
+
+    /// The recipe of a point of the search, with the drawn numbers in it.
+    fn point(self, bench: &Bench<'_>, candidate: &Candidate) -> Result<Recipe, ExperimentError> {
+        let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
+        self.recipe(bench, proportion, candidate.scale)
+    }
+
+    fn model(self, bench: &Bench<'_>, recipe: &Recipe) -> Result<Model, ExperimentError> {
+        let inputs = Inputs {
+            base: Some(bench.model("base").clone()),
+            models: self.pair.map(|name| bench.model(name).clone()).to_vec(),
+        };
+        Model::merged(recipe, &inputs, bench.lab.watch())
+    }
+
+    fn search(self, bench: &Bench<'_>) -> Result<Campaign, ExperimentError> {
+        let weights = bench.weights(self.pair)?;
+        let mut objective = MeanOfSkills { bench, merge: self, weights };
+        let candidates = self.candidates(bench.manifest)?;
+        Ok(Campaign::run(&candidates, &bench.manifest.strategy, &mut objective)?)
+    }
 }
 
 /// Values of each item, by benchmark, on the test split.
@@ -132,53 +220,36 @@ impl Bench<'_> {
         &self.models[name]
     }
 
-    /// Items that the whole table evaluates: each row on the test split, each candidate of each pair on the validation
-    /// split, and each pair's two models once more on its skills, to compare with.
-    fn questions(&self, candidates: usize) -> Result<usize, ExperimentError> {
+    /// What is to be done for a row. `lm+math/ties/m3` is TIES on lm and math with M³.
+    fn job(&self, row: &PublishedRow) -> Result<Job, ExperimentError> {
+        let models = row.id.split('/').next().unwrap_or(row.id);
+        Ok(match (models.split_once('+'), row.method) {
+            (Some((a, b)), Some(method)) => {
+                let merge = Merge { method, pair: [a, b] };
+                merge.candidates(self.manifest)?;
+                if row.m3 == Some(true) { Job::Search(merge) } else { Job::Baseline(merge) }
+            }
+            _ => Job::Alone(models),
+        })
+    }
+
+    /// How many items the whole table looks at, at most: each row on the test split, the candidates of each pair on the
+    /// validation split, and each pair's two models once more on its skills, to compare with.
+    fn looks(&self) -> Result<usize, ExperimentError> {
         let count = |id: &BenchmarkId, split| self.items.get(&(id.clone(), split)).map_or(0, Vec::len);
         let row: usize = benchmarks(self.manifest).iter().map(|id| count(id, Split::Test)).sum();
         let mut total = row * TABLE1.len();
-        for published in TABLE1.iter().filter(|row| row.m3 == Some(true)) {
-            for name in members(published).0 {
+        for published in &TABLE1 {
+            let Job::Search(merge) = self.job(published)? else { continue };
+            let looks = self.manifest.strategy.looks(merge.candidates(self.manifest)?.len());
+            for name in merge.pair {
                 for id in self.manifest.skill(name, TABLE)? {
-                    total += candidates * count(id, Split::Validation) + 2 * count(id, Split::Test);
+                    total +=
+                        (looks * count(id, Split::Validation) as f64) as usize + 2 * count(id, Split::Test);
                 }
             }
         }
         Ok(total)
-    }
-
-    fn recipe(
-        &self,
-        pair: [&str; 2],
-        proportion: Option<DirectionLaw>,
-        scale: f64,
-    ) -> Result<Recipe, ExperimentError> {
-        let named = |name: &str| self.model(name).origin().to_string();
-        Ok(Recipe {
-            sparsify: Vec::new(),
-            combine: Combine::TaskArithmetic,
-            base: Some(named("base")),
-            models: pair.map(named).to_vec(),
-            proportion,
-            scale: crate::units::Scale::new(scale).map_err(crate::merge::MergeError::from)?,
-            dtype: None,
-            vocabulary: crate::merge::Vocabulary::Equal,
-        })
-    }
-
-    /// The recipe of a point of the search, with the drawn numbers in it.
-    fn point(&self, pair: [&str; 2], candidate: &Candidate) -> Result<Recipe, ExperimentError> {
-        let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
-        self.recipe(pair, proportion, candidate.scale.get())
-    }
-
-    fn merged(&self, recipe: &Recipe, pair: [&str; 2]) -> Result<Model, ExperimentError> {
-        let inputs = Inputs {
-            base: Some(self.model("base").clone()),
-            models: pair.map(|name| self.model(name).clone()).to_vec(),
-        };
-        Model::merged(recipe, &inputs, self.lab.watch())
     }
 
     fn run(
@@ -216,7 +287,7 @@ impl Bench<'_> {
             .collect();
         let row = Row {
             id: published.id,
-            method: published.method,
+            method: published.method.map_or("–", Method::title),
             models: published.models,
             m3: published.m3,
             lambda,
@@ -237,21 +308,15 @@ impl Bench<'_> {
         Ok(all)
     }
 
-    fn search(&self, pair: [&str; 2], candidates: &[Candidate]) -> Result<Campaign, ExperimentError> {
-        let weights = self.weights(pair)?;
-        let mut objective = MeanOfSkills { bench: self, pair, weights };
-        Ok(Campaign::run(candidates, &Strategy::Full, &mut objective)?)
-    }
-
     fn selection(
         &self,
-        pair: [&str; 2],
+        merge: Merge,
         published: &PublishedRow,
         campaign: &Campaign,
         winner: &Values,
         baseline: Option<&Values>,
     ) -> Result<Selection, ExperimentError> {
-        let weights = self.weights(pair)?;
+        let weights = self.weights(merge.pair)?;
         let alone = |name: &str| -> Result<Values, ExperimentError> {
             let mut subject = self.lab.subject(&Model::checkpoint(self.model(name)))?;
             weights
@@ -272,6 +337,7 @@ impl Bench<'_> {
         let test = mean_of(&parts);
         let best = campaign.best();
         Ok(Selection {
+            method: merge.method.title(),
             models: published.models,
             candidates: campaign.measured.len(),
             lambda: best.candidate.direction.weights()[0],
@@ -279,8 +345,8 @@ impl Bench<'_> {
             validation: 100.0 * best.fitness.value,
             test: 100.0 * test.value,
             n: test.n,
-            ahead_of_first: ahead(&alone(pair[0])?),
-            ahead_of_second: ahead(&alone(pair[1])?),
+            ahead_of_first: ahead(&alone(merge.pair[0])?),
+            ahead_of_second: ahead(&alone(merge.pair[1])?),
             ahead_of_baseline: ahead(baseline.unwrap_or(winner)),
         })
     }
@@ -302,25 +368,25 @@ fn in_per_cent(evaluation: &Evaluation) -> Option<Measured> {
 /// The mean of a pair's two skills on the validation split.
 struct MeanOfSkills<'a> {
     bench: &'a Bench<'a>,
-    pair: [&'a str; 2],
+    merge: Merge,
     weights: Vec<(f64, BenchmarkId)>,
 }
 
 impl MeanOfSkills<'_> {
-    fn scores(&self, candidate: &Candidate) -> Result<Scores, ExperimentError> {
-        let model = self.bench.merged(&self.bench.point(self.pair, candidate)?, self.pair)?;
+    fn scores(&self, candidate: &Candidate, share: f64) -> Result<Scores, ExperimentError> {
+        let model = self.merge.model(self.bench, &self.merge.point(self.bench, candidate)?)?;
         let mut subject = self.bench.lab.subject(&model)?;
-        let values = self
-            .weights
-            .iter()
-            .map(|(weight, id)| Ok((*weight, self.bench.run(&mut subject, id, Split::Validation)?.values())));
+        let values = self.weights.iter().map(|(weight, id)| {
+            let items = &self.bench.items[&(id.clone(), Split::Validation)];
+            let first = &items[..(share * items.len() as f64).ceil() as usize];
+            Ok((*weight, self.bench.lab.evaluate(&mut subject, id, first)?.values()))
+        });
         Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
     }
 }
 
 impl Objective for MeanOfSkills<'_> {
-    // Candidates of a table are all measured in full.
-    fn measure(&mut self, candidate: &Candidate, _: f64) -> Result<Scores, ObjectiveError> {
-        self.scores(candidate).map_err(|e| ObjectiveError(Box::new(e)))
+    fn measure(&mut self, candidate: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
+        self.scores(candidate, share).map_err(|e| ObjectiveError(Box::new(e)))
     }
 }

@@ -14,4 +14,4 @@ mod paper;
 
 pub use cells::{Cell, Column, Difference, Measured, Row, Selection, Table};
 pub use found::{Entrant, Found, Rival};
-pub use paper::{PublishedRow, TABLE1};
+pub use paper::{Method, PublishedRow, TABLE1, TABLE1_NOTES};

@@ -128,6 +128,23 @@ mod tests {
     }
 
     #[test]
+    fn a_race_looks_at_no_more_items_than_it_says() {
+        let candidates: Vec<Candidate> = (0..30).map(|i| at(0.5 + f64::from(i) / 1e4)).collect();
+        for race in [
+            Race::default(),
+            Race { keep: 1.0, ..Race::default() },
+            Race { first: 0.3, growth: 1.4, ..Race::default() },
+        ] {
+            let strategy = Strategy::Race(race);
+            let asked = Campaign::run(&candidates, &strategy, &mut peak(3)).unwrap().asked as f64;
+            // A share of the items is rounded up.
+            let bound = 400.0 * strategy.looks(30) + 30.0;
+            assert!(asked <= bound && asked > 0.2 * bound, "{race:?}: {asked} of {bound}");
+        }
+        assert!((Strategy::Full.looks(30) - 30.0).abs() < 1e-12);
+    }
+
+    #[test]
     fn only_a_race_that_can_begin_and_end_is_taken() {
         assert!(Strategy::Race(Race::default()).check().is_ok());
         for race in [

@@ -53,6 +53,26 @@ impl Strategy {
         }
     }
 
+    /// How many times all items are looked at, at most; those of the rounds before, whose answers are known, count again.
+    pub fn looks(&self, candidates: usize) -> f64 {
+        let (mut looks, mut running, mut share) = (0.0, candidates, self.first());
+        loop {
+            looks += running as f64 * share;
+            if share >= 1.0 {
+                return looks;
+            }
+            (running, share) = (running.min(self.most(running)), self.next(share));
+        }
+    }
+
+    /// How many of these go on at most.
+    fn most(&self, running: usize) -> usize {
+        match self {
+            Self::Full => running,
+            Self::Race(race) => ((race.keep * running as f64).ceil() as usize).max(2),
+        }
+    }
+
     /// Share of the items in the first round.
     pub(super) fn first(&self) -> f64 {
         match self {
@@ -73,7 +93,7 @@ impl Strategy {
     /// half-width of its 95 % interval.
     pub(super) fn goes_on<T: Copy>(&self, ranked: &[T], behind: impl Fn(T) -> (f64, f64)) -> Vec<T> {
         let Self::Race(race) = self else { return ranked.to_vec() };
-        let most = ((race.keep * ranked.len() as f64).ceil() as usize).max(2);
+        let most = self.most(ranked.len());
         let near = |candidate: T| {
             let (ahead, half_width) = behind(candidate);
             ahead <= race.sigmas * half_width / Z95

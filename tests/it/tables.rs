@@ -9,7 +9,9 @@ fn suite(project: &Project) -> String {
         "name = \"cut\"\nnotice = \"stand-in\"\ndata = {:?}\nlimit = 4\n\
          [models]\nbase = {:?}\nlm = {:?}\nmath = {:?}\ncode = {:?}\n\
          [skills]\nlm = [\"instructions\"]\nmath = [\"gsm8k\", \"math\"]\ncode = [\"humaneval\", \"mbpp\"]\n\
-         [search]\ndirections = [{{ law = \"beta\", alphas = [0.5], draws = 1, seed = 3 }}]\nscales = [1.0]\n[baseline]\nscale = 0.5\n",
+         [search]\ndirections = [{{ law = \"beta\", alphas = [0.5], draws = 1, seed = 3 }}]\nscales = [1.0]\n[baseline]\nscale = 0.5\n\
+         [ties]\n\"lm+math\" = {{ scale = 0.5, density = 0.5 }}\n\"lm+code\" = {{ scale = 1.0, density = 0.7 }}\n\
+         \"math+code\" = {{ scale = 1.0, density = 0.5 }}\n[dare]\ndrop = 0.2\nseed = 1\n",
         path("datasets/tiny"),
         models("base"),
         models("lm"),
@@ -35,7 +37,7 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(table["table"], "table1");
     assert_eq!(table["suite"], "cut");
     let cells = table["cells"].as_array().unwrap();
-    assert_eq!(cells.len(), 9 * 5);
+    assert_eq!(cells.len(), 21 * 5);
     for cell in cells {
         let column = cell["column"].as_str().unwrap();
         if column == "alpaca_eval" {
@@ -58,9 +60,14 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(find("lm+math/task_arithmetic/m3", "math")["published"], 13.74);
     assert_eq!(find("lm+math/task_arithmetic", "gsm8k")["lambda"], 0.5);
     assert!(find("math", "humaneval")["published"].is_null());
-    assert_eq!(table["selection"].as_array().unwrap().len(), 3);
+    // The paper's Table 4: TIES of LM & Math at s = 0.5, with M³ too.
+    for row in ["lm+math/ties", "lm+math/ties/m3"] {
+        assert_eq!(find(row, "gsm8k")["s"], 0.5);
+    }
+    assert_eq!(find("math+code/dare/m3", "mbpp")["published"], 18.0);
+    assert_eq!(table["selection"].as_array().unwrap().len(), 9);
     let csv = std::fs::read_to_string(project.path("out/table1.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 1 + 9 * 5);
+    assert_eq!(csv.lines().count(), 1 + 21 * 5);
     // The second run printed from the ledger: the models were not even opened for weights.
     let before: u64 = total_size(&project.path("out/runs"));
     project.m3(&args).ok();

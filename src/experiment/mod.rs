@@ -3,6 +3,7 @@
 //! - `manifest`: a suite as its file in `experiments/` says it
 //! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
+//! - `pairing`: two models and a method of the paper, as recipes
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
 //! - `quest`: a search as its file says it, and its jobs
@@ -12,6 +13,7 @@ mod error;
 mod lab;
 mod manifest;
 mod model;
+mod pairing;
 mod progress;
 mod quest;
 mod table1;

@@ -1,21 +1,19 @@
 //! The jobs of Table 1: single models, and pairs by task arithmetic, TIES and DARE without and with M³, λ chosen on the
 //! validation split and reported on the test split.
 
-use super::manifest::Dare;
+use super::pairing::{Family, Pairing};
 use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
-use crate::checkpoint::{Checkpoint, OpenOptions};
+use crate::checkpoint::OpenOptions;
 use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
-use crate::merge::{Combine, DirectionLaw, Inputs, Recipe, Rescale, Scope, Sparsify};
 use crate::report::{
     Cell, Column, Difference, Measured, Method, PublishedRow, Row, Selection, TABLE1, TABLE1_NOTES, Table,
 };
 use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores};
 use crate::statistics::{mean_of, paired_difference};
-use crate::units::Scale;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -44,11 +42,7 @@ pub fn table1(
     watch: &dyn Observer,
 ) -> Result<Table, ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
-    let names = ["base", "lm", "math", "code"];
-    let mut models = BTreeMap::new();
-    for name in names {
-        models.insert(name, Checkpoint::open(&manifest.model(name, TABLE)?.parse()?, options)?);
-    }
+    let family = Family::open(manifest, &["base", "lm", "math", "code"], TABLE, options)?;
     let ids = benchmarks(manifest);
     let whole = Whole(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
@@ -59,7 +53,7 @@ pub fn table1(
     for id in manifest.skills.values().flatten() {
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
-    let bench = Bench { manifest, lab: &lab, models, items };
+    let bench = Bench { family, lab: &lab, items };
     let begun = Instant::now();
     let total = bench.looks()?;
     watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
@@ -68,30 +62,37 @@ pub fn table1(
     let mut selection = Vec::new();
     let mut baselines = BTreeMap::new();
     for published in &TABLE1 {
-        let (row, _) = match bench.job(published)? {
-            Job::Alone(name) => bench.test(&Model::checkpoint(bench.model(name)), published, None, None)?,
-            Job::Baseline(merge) => {
-                let (recipe, s) = merge.baseline(&bench)?;
-                let tested = bench.test(&merge.model(&bench, &recipe)?, published, Some(0.5), Some(s))?;
-                baselines.insert((merge.method, merge.pair), tested.1.clone());
+        let (row, _) = match Bench::job(published) {
+            Job::Alone(name) => {
+                bench.test(&Model::checkpoint(bench.family.model(name)), published, None, None)?
+            }
+            Job::Baseline(pairing) => {
+                let (recipe, s) = pairing.baseline(&bench.family)?;
+                let tested = bench.test(
+                    &pairing.model(&bench.family, &recipe, &whole)?,
+                    published,
+                    Some(0.5),
+                    Some(s),
+                )?;
+                baselines.insert((pairing.method, pairing.pair), tested.1.clone());
                 tested
             }
-            Job::Search(merge) => {
-                let campaign = merge.search(&bench)?;
+            Job::Search(pairing) => {
+                let campaign = bench.search(pairing)?;
                 let best = campaign.best();
-                let model = merge.model(&bench, &merge.point(&bench, &best.candidate)?)?;
+                let model = bench.merged(pairing, &best.candidate)?;
                 let lambda = best.candidate.direction.weights()[0];
                 let tested = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
                 let note = format!(
                     "{}, {}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
-                    merge.method.title(),
+                    pairing.method.title(),
                     published.models,
                     campaign.measured.len(),
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                let baseline = baselines.get(&(merge.method, merge.pair));
-                selection.push(bench.selection(merge, published, &campaign, &tested.1, baseline)?);
+                let baseline = baselines.get(&(pairing.method, pairing.pair));
+                selection.push(bench.selection(pairing, published, &campaign, &tested.1, baseline)?);
                 tested
             }
         };
@@ -113,137 +114,44 @@ enum Job {
     /// A model as it is.
     Alone(&'static str),
     /// A method without M³.
-    Baseline(Merge),
+    Baseline(Pairing),
     /// A method with M³.
-    Search(Merge),
-}
-
-/// A method on a pair.
-#[derive(Clone, Copy)]
-struct Merge {
-    method: Method,
-    pair: [&'static str; 2],
-}
-
-impl Merge {
-    /// The pair as a suite names it: `lm+math`.
-    fn name(self) -> String {
-        self.pair.join("+")
-    }
-
-    fn recipe(
-        self,
-        bench: &Bench<'_>,
-        proportion: Option<DirectionLaw>,
-        scale: Scale,
-    ) -> Result<Recipe, ExperimentError> {
-        let named = |name: &str| bench.model(name).origin().to_string();
-        let manifest = bench.manifest;
-        let (combine, sparsify) = match self.method {
-            Method::TaskArithmetic => (Combine::TaskArithmetic, Vec::new()),
-            Method::Ties => {
-                let density = manifest.ties(&self.name(), TABLE)?.density;
-                (Combine::Ties, vec![Sparsify::Trim { density, scope: Scope::Model, rescale: Rescale::None }])
-            }
-            Method::Dare => {
-                let Dare { drop, seed } = manifest.dare;
-                let dare = Sparsify::Dare { drop, rescale: Rescale::Inverse, seed };
-                (Combine::TaskArithmetic, vec![dare])
-            }
-        };
-        Ok(Recipe {
-            sparsify,
-            combine,
-            base: Some(named("base")),
-            models: self.pair.map(named).to_vec(),
-            proportion,
-            scale,
-            dtype: None,
-            vocabulary: crate::merge::Vocabulary::Equal,
-        })
-    }
-
-    /// The method without M³, and its s in the convention of the table.
-    fn baseline(self, bench: &Bench<'_>) -> Result<(Recipe, f64), ExperimentError> {
-        if self.method == Method::Ties {
-            let scale = bench.manifest.ties(&self.name(), TABLE)?.scale;
-            return Ok((self.recipe(bench, Some(DirectionLaw::Uniform), scale)?, scale.get()));
-        }
-        // A sum of N deltas at s is their bisector at N·s.
-        let scale = bench.manifest.baseline.scale;
-        Ok((self.recipe(bench, None, scale)?, 2.0 * scale.get()))
-    }
-
-    /// Where M³ looks: for TIES at the magnitude that the suite gives it (the paper's Table 4).
-    fn candidates(self, manifest: &Manifest) -> Result<Vec<Candidate>, ExperimentError> {
-        let mut space = manifest.search.clone();
-        if self.method == Method::Ties {
-            space.scales = vec![manifest.ties(&self.name(), TABLE)?.scale];
-        }
-        Ok(space.candidates(2)?)
-    }
-
-    /// The recipe of a point of the search, with the drawn numbers in it.
-    fn point(self, bench: &Bench<'_>, candidate: &Candidate) -> Result<Recipe, ExperimentError> {
-        let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
-        self.recipe(bench, proportion, candidate.scale)
-    }
-
-    fn model(self, bench: &Bench<'_>, recipe: &Recipe) -> Result<Model, ExperimentError> {
-        let inputs = Inputs {
-            base: Some(bench.model("base").clone()),
-            models: self.pair.map(|name| bench.model(name).clone()).to_vec(),
-        };
-        Model::merged(recipe, &inputs, bench.lab.watch())
-    }
-
-    fn search(self, bench: &Bench<'_>) -> Result<Campaign, ExperimentError> {
-        let weights = bench.weights(self.pair)?;
-        let mut objective = MeanOfSkills { bench, merge: self, weights };
-        let candidates = self.candidates(bench.manifest)?;
-        Ok(Campaign::run(&candidates, &bench.manifest.strategy, &mut objective)?)
-    }
+    Search(Pairing),
 }
 
 /// Values of each item, by benchmark, on the test split.
 type Values = BTreeMap<BenchmarkId, Vec<f64>>;
 
 struct Bench<'a> {
-    manifest: &'a Manifest,
+    family: Family<'a>,
     lab: &'a Lab<'a>,
-    models: BTreeMap<&'static str, Checkpoint>,
     items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
 }
 
 impl Bench<'_> {
-    fn model(&self, name: &str) -> &Checkpoint {
-        &self.models[name]
-    }
-
     /// What is to be done for a row. `lm+math/ties/m3` is TIES on lm and math with M³.
-    fn job(&self, row: &PublishedRow) -> Result<Job, ExperimentError> {
+    fn job(row: &PublishedRow) -> Job {
         let models = row.id.split('/').next().unwrap_or(row.id);
-        Ok(match (models.split_once('+'), row.method) {
+        match (models.split_once('+'), row.method) {
             (Some((a, b)), Some(method)) => {
-                let merge = Merge { method, pair: [a, b] };
-                merge.candidates(self.manifest)?;
-                if row.m3 == Some(true) { Job::Search(merge) } else { Job::Baseline(merge) }
+                let pairing = Pairing { method, pair: [a, b] };
+                if row.m3 == Some(true) { Job::Search(pairing) } else { Job::Baseline(pairing) }
             }
             _ => Job::Alone(models),
-        })
+        }
     }
 
     /// How many items the whole table looks at, at most: each row on the test split, the candidates of each pair on the
     /// validation split, and each pair's two models once more on its skills, to compare with.
     fn looks(&self) -> Result<usize, ExperimentError> {
         let count = |id: &BenchmarkId, split| self.items.get(&(id.clone(), split)).map_or(0, Vec::len);
-        let row: usize = benchmarks(self.manifest).iter().map(|id| count(id, Split::Test)).sum();
+        let row: usize = benchmarks(self.family.manifest).iter().map(|id| count(id, Split::Test)).sum();
         let mut total = row * TABLE1.len();
         for published in &TABLE1 {
-            let Job::Search(merge) = self.job(published)? else { continue };
-            let looks = self.manifest.strategy.looks(merge.candidates(self.manifest)?.len());
-            for name in merge.pair {
-                for id in self.manifest.skill(name, TABLE)? {
+            let Job::Search(pairing) = Self::job(published) else { continue };
+            let looks = self.family.manifest.strategy.looks(pairing.candidates(&self.family)?.len());
+            for name in pairing.pair {
+                for id in self.family.manifest.skill(name, TABLE)? {
                     total +=
                         (looks * count(id, Split::Validation) as f64) as usize + 2 * count(id, Split::Test);
                 }
@@ -272,7 +180,7 @@ impl Bench<'_> {
         let mut subject = self.lab.subject(model)?;
         let mut values = Values::new();
         let mut measured = BTreeMap::new();
-        for id in benchmarks(self.manifest) {
+        for id in benchmarks(self.family.manifest) {
             let evaluation = self.run(&mut subject, &id, Split::Test)?;
             values.insert(id.clone(), evaluation.values());
             measured.insert(id, evaluation);
@@ -302,23 +210,34 @@ impl Bench<'_> {
     fn weights(&self, pair: [&str; 2]) -> Result<Vec<(f64, BenchmarkId)>, ExperimentError> {
         let mut all = Vec::new();
         for name in pair {
-            let skill = self.manifest.skill(name, TABLE)?;
+            let skill = self.family.manifest.skill(name, TABLE)?;
             all.extend(skill.iter().map(|id| (0.5 / skill.len() as f64, id.clone())));
         }
         Ok(all)
     }
 
+    fn merged(&self, pairing: Pairing, candidate: &Candidate) -> Result<Model, ExperimentError> {
+        pairing.model(&self.family, &pairing.point(&self.family, candidate)?, self.lab.watch())
+    }
+
+    fn search(&self, pairing: Pairing) -> Result<Campaign, ExperimentError> {
+        let weights = self.weights(pairing.pair)?;
+        let mut objective = MeanOfSkills { bench: self, pairing, weights };
+        let candidates = pairing.candidates(&self.family)?;
+        Ok(Campaign::run(&candidates, &self.family.manifest.strategy, &mut objective)?)
+    }
+
     fn selection(
         &self,
-        merge: Merge,
+        pairing: Pairing,
         published: &PublishedRow,
         campaign: &Campaign,
         winner: &Values,
         baseline: Option<&Values>,
     ) -> Result<Selection, ExperimentError> {
-        let weights = self.weights(merge.pair)?;
+        let weights = self.weights(pairing.pair)?;
         let alone = |name: &str| -> Result<Values, ExperimentError> {
-            let mut subject = self.lab.subject(&Model::checkpoint(self.model(name)))?;
+            let mut subject = self.lab.subject(&Model::checkpoint(self.family.model(name)))?;
             weights
                 .iter()
                 .map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values())))
@@ -337,7 +256,7 @@ impl Bench<'_> {
         let test = mean_of(&parts);
         let best = campaign.best();
         Ok(Selection {
-            method: merge.method.title(),
+            method: pairing.method.title(),
             models: published.models,
             candidates: campaign.measured.len(),
             lambda: best.candidate.direction.weights()[0],
@@ -345,8 +264,8 @@ impl Bench<'_> {
             validation: 100.0 * best.fitness.value,
             test: 100.0 * test.value,
             n: test.n,
-            ahead_of_first: ahead(&alone(merge.pair[0])?),
-            ahead_of_second: ahead(&alone(merge.pair[1])?),
+            ahead_of_first: ahead(&alone(pairing.pair[0])?),
+            ahead_of_second: ahead(&alone(pairing.pair[1])?),
             ahead_of_baseline: ahead(baseline.unwrap_or(winner)),
         })
     }
@@ -368,13 +287,13 @@ fn in_per_cent(evaluation: &Evaluation) -> Option<Measured> {
 /// The mean of a pair's two skills on the validation split.
 struct MeanOfSkills<'a> {
     bench: &'a Bench<'a>,
-    merge: Merge,
+    pairing: Pairing,
     weights: Vec<(f64, BenchmarkId)>,
 }
 
 impl MeanOfSkills<'_> {
     fn scores(&self, candidate: &Candidate, share: f64) -> Result<Scores, ExperimentError> {
-        let model = self.merge.model(self.bench, &self.merge.point(self.bench, candidate)?)?;
+        let model = self.bench.merged(self.pairing, candidate)?;
         let mut subject = self.bench.lab.subject(&model)?;
         let values = self.weights.iter().map(|(weight, id)| {
             let items = &self.bench.items[&(id.clone(), Split::Validation)];

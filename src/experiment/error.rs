@@ -4,7 +4,9 @@ use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
 use crate::evaluate::EvaluateError;
 use crate::files::FileError;
+use crate::judge::JudgeError;
 use crate::merge::MergeError;
+use crate::remote::RemoteError;
 use crate::runs::RunError;
 use crate::sandbox::SandboxUnavailable;
 use crate::search::SearchError;
@@ -82,6 +84,20 @@ pub enum ExperimentError {
     /// A search space.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// A judgement.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// A server.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A second kind of question for an annotator that has one.
+    #[error("the annotator `{annotator}` {needs}")]
+    WrongJudge {
+        /// The annotator.
+        annotator: String,
+        /// What it needs to be asked with.
+        needs: &'static str,
+    },
     /// An evaluation.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),

@@ -26,6 +26,40 @@ pub struct Request {
 pub enum Sampling {
     /// The largest logit; of equal ones the one with the lowest token id.
     Greedy,
+    /// Drawn from softmax(logits / temperature), first cut to the `top_k` largest logits (and their equals), then to the
+    /// fewest most probable tokens that together have at least `top_p`.
+    ///
+    /// The random numbers depend on `seed` and the prompt only, so that a request has one answer, alone or in any batch.
+    Sample {
+        /// Above 0: below 1 sharpens, above 1 flattens.
+        temperature: f64,
+        /// At least 1.
+        top_k: Option<usize>,
+        /// Above 0, at most 1.
+        top_p: Option<f64>,
+        /// Another seed, another answer.
+        seed: u64,
+    },
+}
+
+/// One prompt and texts that could follow it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LikelihoodRequest {
+    /// The exact text that the model sees, special tokens written out.
+    pub prompt: String,
+    /// What could follow, with the blank in front that separates it from the prompt.
+    pub continuations: Vec<String>,
+}
+
+/// How likely a model thinks one continuation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Likelihood {
+    /// Sum over the continuation's tokens, in nats.
+    pub log_likelihood: f64,
+    /// Tokens of the continuation.
+    pub tokens: usize,
+    /// Whether greedy decoding would say exactly this.
+    pub greedy: bool,
 }
 
 /// One prompt and texts that could follow it.
@@ -90,6 +124,34 @@ pub enum Refusal {
     /// An empty stop string would end every answer before it began.
     #[error("a stop string is empty")]
     EmptyStop,
+    /// Nothing whose likelihood could be told.
+    #[error("continuation {continuation} has no tokens")]
+    EmptyContinuation {
+        /// Its number in the request, from 0.
+        continuation: usize,
+    },
+    /// A prompt and its continuation do not fit together.
+    #[error(
+        "the prompt with continuation {continuation} has {tokens} tokens, but the model's context is {context}"
+    )]
+    ContinuationTooLong {
+        /// Its number in the request, from 0.
+        continuation: usize,
+        /// Tokens of both.
+        tokens: usize,
+        /// The model's context length in tokens.
+        context: usize,
+    },
+    /// A setting of [`Sampling::Sample`] that means nothing.
+    #[error("{setting} is {value}, but it must be {want}")]
+    Sampling {
+        /// Which setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        want: &'static str,
+    },
     /// The model's arithmetic broke down.
     #[error(
         "the logits became NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large"
@@ -136,6 +198,18 @@ pub trait Complete {
         &mut self,
         requests: &[Request],
         deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError>;
+
+    /// Tells the log-likelihood of every continuation of every request, in the order of its continuations; delivers as
+    /// [`Self::complete`] does.
+    ///
+    /// Tokens are made as lm-evaluation-harness makes them (`TemplateLM._encode_pair`): blanks at the end of the prompt move
+    /// to the continuation, both are encoded together, and the continuation's tokens are those after as many as the prompt
+    /// alone has. An empty prompt is the token that begins a text, or else the one that ends it.
+    fn likelihoods(
+        &mut self,
+        requests: &[LikelihoodRequest],
+        deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
     ) -> Result<(), CompleteError>;
 
     /// What makes two engines' answers comparable: implementation, element type, and a version that changes whenever

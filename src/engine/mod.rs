@@ -12,15 +12,19 @@
 //! Files, from the text inwards:
 //!
 //! - `settings`: how many sequences, how much memory, which threads
-//! - `tokenizer`: text to tokens and back; `transcript`: one answer as it grows, and when it ends
-//! - `scheduler`: who is in the batch; `step`: one pass of the batch through the model; `sampler`: logits to a token
+//! - `tokenizer`: text to tokens and back; `transcript`: one answer as it grows, and when it ends; `likelihood`: how likely
+//!   a given continuation is
+//! - `job`: what a sequence of the batch is for; `scheduler`: who is in the batch; `step`: one pass of the batch through the
+//!   model; `sampler`: logits to a token
 //! - `kv`: the keys and values of one sequence, and the slots that sequences reuse
 //! - `llama`: the model; `load`: its weights, packed once
 //! - `serve`: the packed engine behind the contract; `reference`: the oracle behind the same
 //! - `error`: what can be wrong
 
 mod error;
+mod job;
 mod kv;
+mod likelihood;
 mod llama;
 mod load;
 mod reference;
@@ -34,6 +38,8 @@ mod transcript;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod invariance;
 
 pub use crate::isa::kernel_name;
 pub use error::EngineError;

@@ -3,13 +3,16 @@
 //! It shares the tokenizer, the sampler and the end of answers with the packed engine, and none of the arithmetic.
 
 use super::error::EngineError;
-use super::sampler::{self, NotANumber};
+use super::likelihood::{Pair, Tally};
+use super::sampler::{NotANumber, Sampler};
 use super::serve::check_tokens;
 use super::settings::EngineSettings;
 use super::tokenizer::Tokenizer;
 use super::transcript::Transcript;
 use crate::checkpoint::{Companions, ModelConfig, RopeScaling, TensorSource};
-use crate::completion::{Complete, CompleteError, Flow, Outcome, Refusal, Request};
+use crate::completion::{
+    Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
+};
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::llama::{Cache, Config, Llama, Llama3RopeConfig, Llama3RopeType};
@@ -71,8 +74,10 @@ impl ReferenceEngine {
     }
 
     fn answer(&self, request: &Request) -> Result<Result<Outcome, Refusal>, EngineError> {
-        let (prompt, mut transcript) = match Transcript::begin(&self.tokenizer, request, self.config.context)
-        {
+        let begun = Sampler::new(request).and_then(|sampler| {
+            Ok((sampler, Transcript::begin(&self.tokenizer, request, self.config.context)?))
+        });
+        let (mut sampler, (prompt, mut transcript)) = match begun {
             Ok(begun) => begun,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -83,7 +88,7 @@ impl ReferenceEngine {
         let mut logits = self.forward(&prompt, 0, &mut cache)?;
         loop {
             let generated = transcript.generated();
-            let token = match sampler::choose(request.sampling, &logits) {
+            let token = match sampler.choose(&logits) {
                 Ok(token) => token,
                 Err(NotANumber) => return Ok(Err(Refusal::NotANumber { generated })),
             };
@@ -92,6 +97,30 @@ impl ReferenceEngine {
             }
             logits = self.forward(&[token], prompt.len() + generated, &mut cache)?;
         }
+    }
+
+    fn weigh(&self, request: &LikelihoodRequest) -> Result<Result<Vec<Likelihood>, Refusal>, EngineError> {
+        let pairs = match Pair::all(&self.tokenizer, request, self.config.context) {
+            Ok(pairs) => pairs,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let mut all = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let mut cache = self.cache.clone();
+            let mut tally = Tally::new(pair.continuation().to_vec());
+            let mut logits = self.forward(&pair.tokens[..pair.prompt], 0, &mut cache)?;
+            for position in pair.prompt.. {
+                match tally.take(&logits) {
+                    Err(NotANumber) => return Ok(Err(Refusal::NotANumber { generated: tally.seen() })),
+                    Ok(Some(likelihood)) => {
+                        all.push(likelihood);
+                        break;
+                    }
+                    Ok(None) => logits = self.forward(&[pair.tokens[position]], position, &mut cache)?,
+                }
+            }
+        }
+        Ok(Ok(all))
     }
 }
 
@@ -136,6 +165,20 @@ impl Complete for ReferenceEngine {
         for (number, request) in requests.iter().enumerate() {
             let answer = self.answer(request).map_err(|e| CompleteError(Box::new(e)))?;
             if deliver(number, answer) == Flow::Stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn likelihoods(
+        &mut self,
+        requests: &[LikelihoodRequest],
+        deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError> {
+        for (number, request) in requests.iter().enumerate() {
+            let likelihoods = self.weigh(request).map_err(|e| CompleteError(Box::new(e)))?;
+            if deliver(number, likelihoods) == Flow::Stop {
                 break;
             }
         }

@@ -1,16 +1,21 @@
 //! The packed engine behind the contract.
 
 use super::error::EngineError;
+use super::job::{Answering, Weighing};
 use super::kv::{KvPool, KvShape};
+use super::likelihood::Pair;
 use super::llama::{Piece, Rope};
 use super::load;
-use super::sampler;
-use super::scheduler::{Choose, Deliver, Scheduler};
+use super::sampler::Sampler;
+use super::scheduler::{Deliver, Scheduler, Watch};
 use super::settings::EngineSettings;
 use super::step::Machine;
 use super::tokenizer::Tokenizer;
+use super::transcript::Transcript;
 use crate::checkpoint::{Companions, ModelConfig, TensorSource};
-use crate::completion::{Complete, CompleteError, Flow, Outcome, Refusal, Request};
+use crate::completion::{
+    Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
+};
 
 /// A Llama in f32 on the CPU, answering many requests at once.
 ///
@@ -64,22 +69,65 @@ impl Engine {
         check_tokens(tokens, &self.config)?;
         let mut kv = KvPool::new(KvShape::of(&self.config), 0).take(tokens.len());
         self.machine.reach(tokens.len());
-        let mut logits = Vec::new();
-        let pieces = kv.iter_mut().map(|kv| Piece { tokens, kv, wants_logits: true }).collect();
-        self.machine.step(pieces, |_, seen| logits.extend_from_slice(seen));
-        Ok(logits)
+        let pieces = kv.iter_mut().map(|kv| Piece { tokens, kv, wanted: 1 }).collect();
+        Ok(self.machine.step(pieces).flat_map(|(_, logits)| logits).copied().collect())
     }
 
-    /// [`Complete::complete`] with another way to choose tokens.
+    /// [`Complete::complete`], with somebody who sees the logits.
     pub(super) fn answer(
         &mut self,
         requests: &[Request],
-        choose: &mut Choose<'_>,
-        deliver: &mut Deliver<'_>,
+        watch: &mut Watch<'_>,
+        deliver: &mut Deliver<'_, Outcome>,
     ) -> Result<(), EngineError> {
         let Self { config, settings, tokenizer, pool, machine } = self;
-        Scheduler { tokenizer, context: config.context, settings: *settings, pool, machine }
-            .answer(requests, choose, deliver)
+        let begin = |request| {
+            let sampler = Sampler::new(request)?;
+            Ok(Answering::new(Transcript::begin(tokenizer, request, config.context)?, sampler))
+        };
+        let jobs = requests.iter().enumerate().map(|(number, request)| (number, begin(request)));
+        Scheduler { settings: *settings, pool, machine }.run(jobs, watch, deliver)
+    }
+
+    /// [`Complete::likelihoods`], with somebody who sees the logits.
+    pub(super) fn weigh(
+        &mut self,
+        requests: &[LikelihoodRequest],
+        watch: &mut Watch<'_>,
+        deliver: &mut Deliver<'_, Vec<Likelihood>>,
+    ) -> Result<(), EngineError> {
+        let Self { config, settings, tokenizer, pool, machine } = self;
+        let jobs = requests.iter().enumerate().flat_map(|(number, request)| {
+            let jobs = match Pair::all(tokenizer, request, config.context) {
+                Ok(pairs) => Weighing::all(&pairs).into_iter().map(Ok).collect(),
+                Err(refusal) => vec![Err(refusal)],
+            };
+            jobs.into_iter().map(move |job| (number, job))
+        });
+        // A request is delivered with the last of its jobs, or with the first that breaks down.
+        let mut open: Vec<Option<Vec<Option<Likelihood>>>> =
+            requests.iter().map(|request| Some(vec![None; request.continuations.len()])).collect();
+        let empty = (0..requests.len()).filter(|&number| requests[number].continuations.is_empty());
+        for number in empty {
+            if deliver(number, Ok(Vec::new())) == Flow::Stop {
+                return Ok(());
+            }
+        }
+        Scheduler { settings: *settings, pool, machine }.run(jobs, watch, &mut |number, result| {
+            let Some(known) = &mut open[number] else { return Flow::Continue };
+            let whole = match result {
+                Err(refusal) => Err(refusal),
+                Ok(likelihoods) => {
+                    for (place, likelihood) in likelihoods {
+                        known[place] = Some(likelihood);
+                    }
+                    let Some(all) = known.iter().copied().collect() else { return Flow::Continue };
+                    Ok(all)
+                }
+            };
+            open[number] = None;
+            deliver(number, whole)
+        })
     }
 }
 
@@ -102,12 +150,15 @@ impl Complete for Engine {
         requests: &[Request],
         deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
     ) -> Result<(), CompleteError> {
-        self.answer(
-            requests,
-            &mut |number, logits| sampler::choose(requests[number].sampling, logits),
-            deliver,
-        )
-        .map_err(|e| CompleteError(Box::new(e)))
+        self.answer(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
+    }
+
+    fn likelihoods(
+        &mut self,
+        requests: &[LikelihoodRequest],
+        deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError> {
+        self.weigh(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
     }
 
     fn numerics(&self) -> String {

@@ -37,10 +37,14 @@ impl Machine {
         self.rope.reach(positions);
     }
 
-    /// Runs `pieces` and shows the logits `[vocab]` of those that want them, with the piece's number.
+    /// Runs `pieces`; the logits `[vocab]` that they want, each with its piece's number, those of one piece together and in
+    /// the order of its tokens.
     ///
     /// How the work is shared out changes no bit: a row's numbers depend on its own sequence only.
-    pub(crate) fn step(&mut self, pieces: Vec<Piece<'_>>, mut show: impl FnMut(usize, &[f32])) {
+    pub(crate) fn step<'s>(
+        &'s mut self,
+        pieces: Vec<Piece<'_>>,
+    ) -> impl Iterator<Item = (usize, &'s [f32])> + use<'s> {
         let (isa, llama, rope) = (self.isa, &self.llama, &self.rope);
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let threads = match self.threads {
@@ -64,12 +68,9 @@ impl Machine {
                 .zip(rooms.par_iter_mut())
                 .for_each(|(share, room)| llama.run(isa, Team::Alone, rope, &mut share.pieces, room)),
         }
-        for (share, room) in shares.iter().zip(rooms) {
-            let wanting = share.pieces.iter().zip(&share.numbers).filter(|(p, _)| p.wants_logits);
-            for ((_, &number), logits) in wanting.zip(llama.logits(room)) {
-                show(number, logits);
-            }
-        }
+        let owners: Vec<Vec<usize>> = shares.iter().map(Share::owners).collect();
+        let rooms: &'s [Room] = rooms;
+        owners.into_iter().zip(rooms).flat_map(|(owners, room)| owners.into_iter().zip(llama.logits(room)))
     }
 }
 
@@ -85,6 +86,12 @@ impl<'a> Share<'a> {
     fn all(pieces: Vec<Piece<'a>>) -> Self {
         let rows = pieces.iter().map(|p| p.tokens.len()).sum();
         Self { numbers: (0..pieces.len()).collect(), pieces, rows }
+    }
+
+    /// The number of the piece that each of the wanted logits belongs to.
+    fn owners(&self) -> Vec<usize> {
+        let pieces = self.numbers.iter().zip(&self.pieces);
+        pieces.flat_map(|(&number, piece)| std::iter::repeat_n(number, piece.wanted)).collect()
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) struct Tokenizer {
     beginning: Option<u32>,
     /// Tokens that end a text.
     eos: Vec<u32>,
+    /// What an empty prompt is, where something is to follow it.
+    nothing: Option<u32>,
 }
 
 impl Tokenizer {
@@ -36,9 +38,11 @@ impl Tokenizer {
         let beginning = config.bos.filter(|&bos| first == Some(bos) && (bos as usize) < config.vocab_size);
         let mut eos = config.eos.clone();
         eos.extend(generation_eos(companions)?);
+        let known = |id: &u32| (*id as usize) < config.vocab_size;
+        let nothing = config.bos.filter(known).or(eos.first().copied().filter(known));
         eos.sort_unstable();
         eos.dedup();
-        Ok(Self { inner, beginning, eos })
+        Ok(Self { inner, beginning, eos, nothing })
     }
 
     /// The token that is put before every prompt that does not begin with it.
@@ -60,6 +64,12 @@ impl Tokenizer {
         let ids = encoding.get_ids();
         let beginning = self.beginning.filter(|bos| ids.first() != Some(bos));
         Ok(beginning.into_iter().chain(ids.iter().copied()).collect())
+    }
+
+    /// The token that stands for an empty prompt where something is to follow it: the config's beginning of a text, or
+    /// else its end.
+    pub(crate) fn nothing(&self) -> Option<u32> {
+        self.nothing
     }
 
     /// The text of generated tokens, without special ones.

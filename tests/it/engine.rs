@@ -2,13 +2,18 @@
 
 use crate::tiny_model::TinyModel;
 use m3::checkpoint::Folder;
-use m3::completion::{Complete, Finish, Flow, Outcome, Refusal, Request, Sampling};
+use m3::completion::{
+    Complete, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
+};
 use m3::engine::{Engine, EngineError, EngineSettings, ReferenceEngine};
 use m3::units::TokenCount;
+use std::num::NonZeroUsize;
 
 /// Difference allowed between two f32 implementations' logits, whose size is about 1: sums of some hundred terms in
 /// another order, through a few layers.
 const LOGIT_TOLERANCE: f32 = 2e-5;
+/// Difference allowed for each token of a log-likelihood: of its logit and of the sum over the others.
+const LIKELIHOOD_TOLERANCE: f64 = 2.0 * LOGIT_TOLERANCE as f64;
 
 fn ask(prompt: &str, max_tokens: usize) -> Request {
     Request {
@@ -89,6 +94,101 @@ fn answers_agree_with_the_reference() {
     }
 }
 
+fn likelihoods(
+    engine: &mut dyn Complete,
+    requests: &[LikelihoodRequest],
+) -> Vec<Result<Vec<Likelihood>, Refusal>> {
+    let mut got = vec![None; requests.len()];
+    engine
+        .likelihoods(requests, &mut |number, answer| {
+            assert!(got[number].replace(answer).is_none(), "one delivery per request");
+            Flow::Continue
+        })
+        .unwrap();
+    got.into_iter().map(|answer| answer.expect("every request is answered")).collect()
+}
+
+fn weigh(prompt: &str, continuations: &[&str]) -> LikelihoodRequest {
+    let continuations = continuations.iter().map(|&c| c.to_owned()).collect();
+    LikelihoodRequest { prompt: prompt.to_owned(), continuations }
+}
+
+#[test]
+fn likelihoods_agree_with_the_reference() {
+    let long = "hello the world and 10 = 🦙 ".chars().cycle().take(150).collect::<String>();
+    let requests = [
+        weigh("hello the world", &[" and", " 🦙", "x", " the quick brown fox", " and"]),
+        weigh("ends with a blank ", &["one", " two", "three words here"]),
+        weigh(&long, &["a", "b", "c", " d"]),
+        weigh("", &["whole text", "x"]),
+        weigh("nothing is asked", &[]),
+        weigh("nothing follows", &["x", ""]),
+        weigh(&"a".repeat(200), &[&"b".repeat(100)]),
+    ];
+    for model in models() {
+        let (mut ours, mut theirs) = both(&model);
+        let (got, want) = (likelihoods(&mut ours, &requests), likelihoods(&mut theirs, &requests));
+        for (number, (got, want)) in got.iter().zip(&want).enumerate() {
+            let (Ok(got), Ok(want)) = (got, want) else {
+                assert_eq!(got, want);
+                continue;
+            };
+            assert_eq!(want.len(), requests[number].continuations.len());
+            for (got, want) in got.iter().zip(want) {
+                assert_eq!((got.tokens, got.greedy), (want.tokens, want.greedy), "request {number}");
+                let far = (got.log_likelihood - want.log_likelihood).abs();
+                assert!(far <= LIKELIHOOD_TOLERANCE * want.tokens as f64, "request {number} is {far} away");
+                assert!(want.log_likelihood < -1.0, "the likelihood means something");
+            }
+        }
+        assert_eq!(got[0].as_ref().unwrap()[0], got[0].as_ref().unwrap()[4], "equal continuations are equal");
+        assert_eq!(got[5], Err(Refusal::EmptyContinuation { continuation: 1 }));
+        assert!(matches!(got[6], Err(Refusal::ContinuationTooLong { tokens: 300, context: 256, .. })));
+        // Greedy decoding says what is then found to be said greedily.
+        let answer = answers(&mut ours, &[ask("hello the world", 6)]).remove(0).unwrap().text;
+        if !answer.contains('\u{fffd}') && !answer.is_empty() {
+            let said = likelihoods(&mut ours, &[weigh("hello the world", &[&answer])]).remove(0).unwrap();
+            assert!(said[0].greedy || said[0].tokens != 6, "{answer:?} in other tokens");
+        }
+    }
+}
+
+#[test]
+fn likelihoods_have_the_same_bits_alone_and_in_any_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyModel::default().write(dir.path(), |_, _| true);
+    let folder = Folder::open(dir.path()).unwrap();
+    let text = "hello the world and 10 = ten, Größe 🦙 über alles; ";
+    let requests: Vec<LikelihoodRequest> = (0..20)
+        .map(|i| {
+            weigh(&text.chars().skip(i % 7).take(i * 2).collect::<String>(), &["a", " yes", &text[i..30]])
+        })
+        .collect();
+    let load = |max_sequences, step_tokens| {
+        let settings = EngineSettings {
+            max_sequences: NonZeroUsize::new(max_sequences).unwrap(),
+            step_tokens: NonZeroUsize::new(step_tokens).unwrap(),
+            ..EngineSettings::default()
+        };
+        Engine::load(&folder, folder.companions(), &settings).unwrap()
+    };
+    let mut alone = load(1, 1000);
+    let want: Vec<_> =
+        requests.iter().map(|r| likelihoods(&mut alone, std::slice::from_ref(r)).remove(0)).collect();
+    assert!(want.iter().all(|w| w.as_ref().is_ok_and(|l| l.len() == 3)));
+    for (max_sequences, step_tokens) in [(1, 3), (4, 17), (32, 256)] {
+        assert_eq!(likelihoods(&mut load(max_sequences, step_tokens), &requests), want);
+    }
+    let mut delivered = 0;
+    alone
+        .likelihoods(&requests, &mut |_, _| {
+            delivered += 1;
+            if delivered == 3 { Flow::Stop } else { Flow::Continue }
+        })
+        .unwrap();
+    assert_eq!(delivered, 3);
+}
+
 #[test]
 fn the_context_is_a_limit() {
     let (mut ours, mut theirs) = both(&TinyModel { context: 32, ..TinyModel::default() });
@@ -130,6 +230,8 @@ fn damaged_weights_refuse_the_requests() {
     let mut engine = Engine::load(&folder, folder.companions(), &settings).unwrap();
     let got = answers(&mut engine, &[ask("hello", 5), ask("", 5)]);
     assert_eq!(got, [Err(Refusal::NotANumber { generated: 0 }), Err(Refusal::EmptyPrompt)]);
+    let got = likelihoods(&mut engine, &[weigh("hello", &["a", "b c"]), weigh("", &["x"])]);
+    assert!(got.iter().all(|g| *g == Err(Refusal::NotANumber { generated: 0 })), "{got:?}");
 }
 
 #[test]

@@ -141,6 +141,33 @@ vectorised! {
     }
 }
 
+vectorised! {
+    /// ln Σ e^logit over `[vocab]`, summed in f64; NaN if a logit is NaN or none is finite.
+    fn log_sum_exp(logits: &[f32]) -> f64 {
+        let mut tops = [f32::NEG_INFINITY; LANES];
+        let (whole, rest) = logits.as_chunks::<LANES>();
+        for chunk in whole {
+            for (top, &l) in tops.iter_mut().zip(chunk) {
+                *top = if l > *top { l } else { *top };
+            }
+        }
+        for (top, &l) in tops.iter_mut().zip(rest) {
+            *top = if l > *top { l } else { *top };
+        }
+        let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        let mut sums = [0.0f64; LANES];
+        for chunk in whole {
+            for (sum, &l) in sums.iter_mut().zip(chunk) {
+                *sum += f64::from(exp(l - top));
+            }
+        }
+        for (sum, &l) in sums.iter_mut().zip(rest) {
+            *sum += f64::from(exp(l - top));
+        }
+        f64::from(top) + sums.iter().sum::<f64>().ln()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +236,21 @@ mod tests {
         }
         let mut broken = [1.0, f32::NAN, 2.0];
         assert!(softmax_numerators(Isa::detect(), &mut broken, 1.0).is_nan());
+    }
+
+    #[test]
+    fn log_sum_exp_is_its_formula_and_nan_spreads() {
+        for len in [1, 16, 37, 1000] {
+            let logits: Vec<f32> = numbers(6, len).into_iter().map(|l| l * 30.0).collect();
+            let exact = logits.iter().map(|&l| f64::from(l).exp()).sum::<f64>().ln();
+            let first = log_sum_exp(Isa::portable(), &logits);
+            assert!((first - exact).abs() <= SUM_TOLERANCE, "{first} for {exact}");
+            assert!(Isa::available().into_iter().all(|isa| log_sum_exp(isa, &logits) == first));
+        }
+        for broken in [[1.0, f32::NAN], [f32::NEG_INFINITY; 2], [f32::INFINITY, 1.0]] {
+            assert!(log_sum_exp(Isa::detect(), &broken).is_nan());
+        }
+        assert_eq!(log_sum_exp(Isa::detect(), &[0.0, f32::NEG_INFINITY]), 0.0);
     }
 
     #[test]

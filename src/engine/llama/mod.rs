@@ -15,6 +15,7 @@ mod rope;
 mod simd;
 
 pub(crate) use attention::Attention;
+pub(crate) use elementwise::log_sum_exp;
 pub(crate) use linear::Linear;
 pub use linear::matmul_gflops;
 pub(crate) use mlp::Mlp;

@@ -15,8 +15,8 @@ pub(crate) struct Piece<'a> {
     pub(crate) tokens: &'a [u32],
     /// Keys and values of the tokens before, with room for these.
     pub(crate) kv: &'a mut Kv,
-    /// Whether the logits after the last of these tokens are asked for.
-    pub(crate) wants_logits: bool,
+    /// How many of these tokens, counted from the last, are asked for the logits after them.
+    pub(crate) wanted: usize,
 }
 
 /// The weights of a Llama.
@@ -51,7 +51,7 @@ pub(crate) struct Room {
     attention: AttentionRoom,
     wide: Vec<f32>,
     narrow: Vec<f32>,
-    /// `[pieces that want logits, vocab in whole panels]`
+    /// `[rows whose logits are wanted, vocab in whole panels]`
     logits: Vec<f32>,
 }
 
@@ -73,8 +73,8 @@ impl Llama {
         layers + self.head.bytes()
     }
 
-    /// Runs the pieces' tokens, fills their keys and values, and leaves the logits of each piece that wants them in
-    /// `room`, from where [`Llama::logits`] takes them.
+    /// Runs the pieces' tokens, fills their keys and values, and leaves the logits that are wanted in `room`, from where
+    /// [`Llama::logits`] takes them.
     ///
     /// Each row's numbers depend on its own sequence only.
     ///
@@ -97,15 +97,13 @@ impl Llama {
             layer.mlp_norm.apply(isa, residual, stream, normed);
             layer.mlp.add(isa, team, normed, residual, wide, narrow);
         }
-        // Only the last row of a piece goes on; these rows are moved to the front.
+        // Only the last rows of a piece go on; these rows are moved to the front.
         let (mut past, mut wanted) = (0, 0);
         for piece in pieces {
             past += piece.tokens.len();
             piece.kv.advance(piece.tokens.len());
-            if piece.wants_logits {
-                residual.copy_within((past - 1) * stream..past * stream, wanted * stream);
-                wanted += 1;
-            }
+            residual.copy_within((past - piece.wanted) * stream..past * stream, wanted * stream);
+            wanted += piece.wanted;
         }
         let width = self.head.width();
         logits.resize(wanted * width, 0.0);
@@ -114,7 +112,8 @@ impl Llama {
         self.head.apply(isa, team, x, logits, Store::Replace);
     }
 
-    /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces that wanted them.
+    /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens
+    /// that wanted them.
     pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = &'r [f32]> {
         let vocab = self.vocab;
         room.logits.chunks_exact(self.head.width()).map(move |row| &row[..vocab])

@@ -62,26 +62,6 @@ pub struct Likelihood {
     pub greedy: bool,
 }
 
-/// One prompt and texts that could follow it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LikelihoodRequest {
-    /// The exact text that the model sees, special tokens written out.
-    pub prompt: String,
-    /// What could follow, with the blank in front that separates it from the prompt.
-    pub continuations: Vec<String>,
-}
-
-/// How likely a model thinks one continuation.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Likelihood {
-    /// Sum over the continuation's tokens, in nats.
-    pub log_likelihood: f64,
-    /// Tokens of the continuation.
-    pub tokens: usize,
-    /// Whether greedy decoding would say exactly this.
-    pub greedy: bool,
-}
-
 /// What came back for one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {

@@ -145,14 +145,14 @@ pub(super) struct Judge {
     #[arg(long, value_name = "NAME", required_unless_present = "annotations")]
     pub(super) annotator: Option<String>,
     /// Ask nobody: sum up the verdicts in this annotations.json.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["outputs", "reference", "annotator", "judge", "base_url"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["outputs", "reference", "annotator", "checkpoint", "base_url"])]
     pub(super) annotations: Option<PathBuf>,
     /// The model that the server is asked for [default: the annotator's].
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
     /// The checkpoint that an annotator by likelihood compares with, in this process.
-    #[arg(long, value_name = "MODEL", value_parser = model, conflicts_with = "base_url")]
-    pub(super) judge: Option<ModelRef>,
+    #[arg(long = "judge", value_name = "MODEL", value_parser = model, conflicts_with = "base_url")]
+    pub(super) checkpoint: Option<ModelRef>,
     /// In which order the answers are shown [default: as the annotator says, which is both for those that ship].
     #[arg(long, value_enum)]
     pub(super) order: Option<OrderName>,

@@ -4,8 +4,9 @@ use super::args::{Judge, OrderName};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::Settings;
+use crate::chat::Chat;
 use crate::event::{Event, Observer};
-use crate::experiment::{ExperimentError, Judging};
+use crate::experiment::{EngineChoice, ExperimentError, Judging, Model};
 use crate::files;
 use crate::judge::{
     Annotation, Annotator, Figures, Gamed, Glm, LengthControlled, Order, OutputsFile, Pair, PositionBias,
@@ -152,24 +153,28 @@ fn put(
     };
     let replies = store.replies().map_err(ExperimentError::Run)?;
     let judging = |identity: &str| Judging::new(annotator, order, pairs, identity, replies, output);
-    if let Some(judge) = &args.judge {
-        let _ = (judge, settings, judging);
-        return Err(Failure::request("a checkpoint at hand cannot judge yet"));
+    if let Some(checkpoint) = &args.checkpoint {
+        let model = Model::open(checkpoint, settings.hub(), output)?;
+        let mut judging = judging(&EngineChoice::default().identity(&model)?);
+        judging.ask_likelihoods(&mut || Ok(EngineChoice::default().load(&model)?))?;
+        return Ok((judging.annotations(), None));
     }
     let model = args.model.as_deref().or(annotator.model()).ok_or_else(|| {
-        Failure::request(format!(
-            "the annotator `{}` is for any model: name the one to ask with --model",
-            annotator.name
-        ))
+        let how = if annotator.by_likelihood() {
+            "name a checkpoint at hand with --judge, or a server with --base-url and --model"
+        } else {
+            "name the one to ask with --model"
+        };
+        Failure::request(format!("the annotator `{}` is for any model: {how}", annotator.name))
     })?;
     let price = annotator.price().filter(|_| args.model.is_none()).map(|p| (p.input, p.output));
     let server = Settings::server(&args.server, model, price)?;
     let priced = args.server.price.is_some() || price.is_some();
     let limit = server.budget.limit;
     let mut remote = Remote::new(server, output);
-    let mut judging = judging(&crate::chat::Chat::identity(&remote));
+    let mut judging = judging(&remote.identity());
     if annotator.by_likelihood() {
-        judging.ask_likelihoods(&mut |requests, deliver| remote.weigh(requests, deliver))?;
+        judging.ask_likelihoods(&mut || Ok(Box::new(remote.clone())))?;
     } else {
         let open = judging.open_chats();
         let most = remote.most_cost(&open);

@@ -2,6 +2,7 @@
 
 use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
+use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
 use crate::files::FileError;
 use crate::judge::JudgeError;
@@ -87,6 +88,9 @@ pub enum ExperimentError {
     /// A judgement.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// An engine of this process.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A server.
     #[error(transparent)]
     Remote(#[from] RemoteError),

@@ -2,7 +2,7 @@
 
 use super::ExperimentError;
 use crate::chat::{Chat, ChatReply, ChatRequest};
-use crate::completion::{CompleteError, Flow, Likelihood, LikelihoodRequest, Refusal};
+use crate::completion::{Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Refusal};
 use crate::digest::{Canonical, Digest};
 use crate::evaluate::EvaluateError;
 use crate::event::{Event, Observer};
@@ -37,6 +37,11 @@ struct Task {
     key: Digest,
 }
 
+/// Takes up what was said to one question.
+type Deliver<'d> = dyn FnMut(usize, Result<Said, Refusal>) -> Flow + 'd;
+/// Puts all open questions to somebody.
+type Put<'p> = dyn FnMut(&mut Deliver<'_>) -> Result<(), CompleteError> + 'p;
+
 /// All questions about some pairs, with what is known of their answers.
 pub struct Judging<'a> {
     annotator: &'a Annotator,
@@ -46,8 +51,6 @@ pub struct Judging<'a> {
     refused: HashMap<usize, String>,
     watch: &'a dyn Observer,
 }
-
-type DeliverLikelihoods<'d> = dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow + 'd;
 
 impl<'a> Judging<'a> {
     /// Writes the questions. `identity` says who is asked: the same question to another judge is another one. Answers that
@@ -90,10 +93,10 @@ impl<'a> Judging<'a> {
         self.ask(&open, &mut |deliver| judge.chat(&requests, &mut |i, reply| deliver(i, reply.map(said))))
     }
 
-    /// Puts what is open to a model whose likelihoods `weigh` tells.
-    pub fn ask_likelihoods(
+    /// Puts what is open to a model whose likelihoods are compared; `load` makes it ready if anything is open.
+    pub fn ask_likelihoods<'e>(
         &mut self,
-        weigh: &mut dyn FnMut(&[LikelihoodRequest], &mut DeliverLikelihoods<'_>) -> Result<(), CompleteError>,
+        load: &mut dyn FnMut() -> Result<Box<dyn Complete + 'e>, ExperimentError>,
     ) -> Result<(), ExperimentError> {
         if !self.annotator.by_likelihood() {
             return Err(self.wrong("asks a chat model; name its server with --base-url"));
@@ -105,7 +108,11 @@ impl<'a> Judging<'a> {
         };
         let requests: Vec<LikelihoodRequest> = open.iter().filter_map(request).collect();
         let said = |values: Vec<Likelihood>| Said::Likelihoods { values };
-        self.ask(&open, &mut |deliver| weigh(&requests, &mut |i, reply| deliver(i, reply.map(said))))
+        let mut judge = if open.is_empty() { None } else { Some(load()?) };
+        self.ask(&open, &mut |deliver| match &mut judge {
+            Some(judge) => judge.likelihoods(&requests, &mut |i, reply| deliver(i, reply.map(said))),
+            None => Ok(()),
+        })
     }
 
     fn wrong(&self, needs: &'static str) -> ExperimentError {
@@ -121,13 +128,7 @@ impl<'a> Judging<'a> {
         serde_json::from_value(self.replies.get(&self.tasks[at].key)?.clone()).ok()
     }
 
-    fn ask(
-        &mut self,
-        open: &[usize],
-        put: &mut dyn FnMut(
-            &mut dyn FnMut(usize, Result<Said, Refusal>) -> Flow,
-        ) -> Result<(), CompleteError>,
-    ) -> Result<(), ExperimentError> {
+    fn ask(&mut self, open: &[usize], put: &mut Put<'_>) -> Result<(), ExperimentError> {
         let work = format!("{} · {} pairs", self.annotator.name, self.pairs.len());
         let total = Some(self.tasks.len() as u64);
         self.watch.observe(&Event::Started { work: &work, total, unit: "questions" });

@@ -38,6 +38,12 @@ impl EngineChoice {
         })
     }
 
+    /// Who answers, whatever the question: the weights, what goes with them, and how numbers are computed.
+    pub fn identity(self, model: &Model) -> Result<String, ExperimentError> {
+        let (weights, companions) = (model.weights.digest()?, model.companions.digest());
+        Ok(format!("{weights} {companions} {}", self.numerics()))
+    }
+
     fn numerics(self) -> &'static str {
         match self {
             Self::Batched => Engine::NUMERICS,

@@ -123,7 +123,7 @@ impl PositionBias {
         }
         let n = both.len() as f64;
         // In order the reference (1) is shown first, swapped the model (2).
-        let first: f64 = both.iter().map(|(a, b)| ((2.0 - a) + (b - 1.0)) / 2.0 - 0.5).sum();
+        let first: f64 = both.iter().map(|(a, b)| f64::midpoint(2.0 - a, b - 1.0) - 0.5).sum();
         let sides = both.iter().filter(|(a, b)| a.total_cmp(&1.5) == b.total_cmp(&1.5)).count();
         Some(Self { n: both.len(), points: 100.0 * first / n, consistent: 100.0 * sides as f64 / n })
     }

@@ -18,7 +18,7 @@ impl Judged {
     /// nothing.
     pub(super) fn share(&self) -> Option<f64> {
         let preference = self.preference.map(|p| if p == 0.0 { 1.5 } else { p })?;
-        (1.0..=2.0).contains(&preference).then(|| preference - 1.0)
+        (1.0..=2.0).contains(&preference).then_some(preference - 1.0)
     }
 }
 

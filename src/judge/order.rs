@@ -120,6 +120,6 @@ mod tests {
         let last = (0..1000).map(|_| twister.unit()).last();
         assert_eq!(last, Some(THOUSANDTH));
     }
-    const LONG: f64 = 0.2085521283464613;
-    const THOUSANDTH: f64 = 0.4989864953673113;
+    const LONG: f64 = 0.208_552_128_346_461_3;
+    const THOUSANDTH: f64 = 0.498_986_495_367_311_3;
 }

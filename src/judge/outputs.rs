@@ -124,7 +124,7 @@ impl OutputsFile {
         };
         let missing = only(&reference.rows, &|i| mine.contains_key(i));
         let extra = only(&self.rows, &|i| theirs.contains(i));
-        if !partial && !(missing.is_empty() && extra.is_empty()) {
+        if !(partial || missing.is_empty() && extra.is_empty()) {
             let list = |texts: &[String]| match texts {
                 [] => String::new(),
                 texts => format!(" ({})", shown(&texts.iter().map(String::as_str).collect::<Vec<_>>())),

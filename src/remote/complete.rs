@@ -52,6 +52,17 @@ fn body(model: &str, request: &Request) -> Value {
     let mut body = json!({ "model": model, "prompt": request.prompt, "max_tokens": request.max_tokens });
     match request.sampling {
         Sampling::Greedy => body["temperature"] = json!(0.0),
+        Sampling::Sample { temperature, top_k, top_p, seed } => {
+            body["temperature"] = json!(temperature);
+            // The protocol's seeds are signed.
+            body["seed"] = json!(seed & i64::MAX as u64);
+            // `top_k` is not OpenAI's, but vLLM, SGLang and llama.cpp have it.
+            for (name, value) in [("top_k", top_k.map(|k| json!(k))), ("top_p", top_p.map(|p| json!(p)))] {
+                if let Some(value) = value {
+                    body[name] = value;
+                }
+            }
+        }
     }
     if !request.stop.is_empty() {
         body["stop"] = json!(request.stop.iter().take(MOST_STOPS).collect::<Vec<_>>());
@@ -81,9 +92,6 @@ fn likelihood(logprobs: &LogProbs, context: usize, usage: Usage) -> Result<Likel
     let (all, end) = (logprobs.tokens.len(), usage.prompt_tokens);
     if all != logprobs.token_logprobs.len() || all < end || end == 0 {
         return Err(format!("it repeats {all} tokens of {end}"));
-    }
-    if context >= end {
-        return Err("the continuation has no tokens of its own".into());
     }
     let parts: Vec<f64> = logprobs.token_logprobs[context..end]
         .iter()
@@ -148,7 +156,7 @@ impl Remote<'_> {
             return Err(lacks("it does not say how many tokens a prompt has".into()));
         }
         let mut all = Vec::with_capacity(request.continuations.len());
-        for continuation in &request.continuations {
+        for (which, continuation) in request.continuations.iter().enumerate() {
             let body = json!({
                 "model": model, "prompt": format!("{prompt}{blanks}{continuation}"), "max_tokens": 1,
                 "temperature": 0.0, "echo": true, "logprobs": 1,
@@ -158,25 +166,13 @@ impl Remote<'_> {
                 Ended::Refused(reason) => return Ok(Some(Err(Refusal::Server { reason }))),
                 Ended::Stopped => return Ok(None),
             };
+            if usage.prompt_tokens <= context {
+                return Ok(Some(Err(Refusal::EmptyContinuation { continuation: which })));
+            }
             let logprobs = choice.logprobs.ok_or_else(|| lacks("its reply has no `logprobs`".into()))?;
             all.push(likelihood(&logprobs, context, usage).map_err(lacks)?);
         }
         Ok(Some(Ok(all)))
-    }
-
-    /// The log-likelihood of every continuation of every request, by a server that repeats a prompt with its log-probabilities.
-    ///
-    /// Blanks at the prompt's end belong to the continuation, whose tokens are those after as many as the prompt alone has.
-    pub fn weigh(
-        &self,
-        requests: &[LikelihoodRequest],
-        deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
-    ) -> Result<(), CompleteError> {
-        let client = Client::new(&self.settings, self.watch);
-        let work = |at: usize, stop: &dyn Fn() -> bool| self.weighed(&client, &requests[at], at, stop);
-        let stop = || self.watch.stop_requested();
-        in_flight(self.settings.concurrency, requests.len(), &stop, &work, deliver)
-            .map_err(|e| CompleteError(Box::new(e)))
     }
 }
 
@@ -202,6 +198,19 @@ impl Complete for Remote<'_> {
                 Ended::Stopped => None,
             })
         };
+        let stop = || self.watch.stop_requested();
+        in_flight(self.settings.concurrency, requests.len(), &stop, &work, deliver)
+            .map_err(|e| CompleteError(Box::new(e)))
+    }
+
+    /// By a server that repeats a prompt with its log-probabilities.
+    fn likelihoods(
+        &mut self,
+        requests: &[LikelihoodRequest],
+        deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
+    ) -> Result<(), CompleteError> {
+        let client = Client::new(&self.settings, self.watch);
+        let work = |at: usize, stop: &dyn Fn() -> bool| self.weighed(&client, &requests[at], at, stop);
         let stop = || self.watch.stop_requested();
         in_flight(self.settings.concurrency, requests.len(), &stop, &work, deliver)
             .map_err(|e| CompleteError(Box::new(e)))
@@ -246,7 +255,8 @@ mod tests {
         let found = likelihood(&logprobs, 2, usage).unwrap();
         assert_eq!((found.log_likelihood, found.tokens, found.greedy), (-1.5, 2, true));
         assert!(!likelihood(&logprobs, 1, usage).unwrap().greedy);
-        assert!(likelihood(&logprobs, 4, usage).is_err() && likelihood(&logprobs, 0, usage).is_err());
+        // The first token of a text has no log-probability.
+        assert!(likelihood(&logprobs, 0, usage).unwrap_err().contains("no log-probability"));
         // A server that ignores `echo` repeats only what it generated.
         let few = LogProbs { tokens: vec![".".into()], token_logprobs: vec![Some(-0.1)], top_logprobs: None };
         assert!(likelihood(&few, 2, usage).unwrap_err().contains("1 tokens of 4"));

@@ -6,6 +6,9 @@ use crate::completion::Flow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 
+/// The answer to one of several questions; nothing if it was told to stop, which it asks its second argument.
+type Work<'w, R> = dyn Fn(usize, &dyn Fn() -> bool) -> Result<Option<R>, RemoteError> + Sync + 'w;
+
 /// Works on `0..count` with so many threads, and delivers each result on this one. `work` gives nothing when it was told to
 /// stop. After a failure, or when `deliver` or `stop` wants it, nothing new is begun; what is under way is still delivered,
 /// for it is paid for.
@@ -13,7 +16,7 @@ pub(super) fn in_flight<R: Send>(
     threads: usize,
     count: usize,
     stop: &(dyn Fn() -> bool + Sync),
-    work: &(dyn Fn(usize, &dyn Fn() -> bool) -> Result<Option<R>, RemoteError> + Sync),
+    work: &Work<'_, R>,
     deliver: &mut dyn FnMut(usize, R) -> Flow,
 ) -> Result<(), RemoteError> {
     let next = AtomicUsize::new(0);

@@ -23,11 +23,13 @@ pub use settings::{Budget, RemoteSettings, Secret};
 use crate::chat::ChatRequest;
 use crate::event::Observer;
 use flight::Spending;
+use std::sync::Arc;
 
-/// A model that a server serves.
+/// A model that a server serves. Clones share what is spent.
+#[derive(Clone)]
 pub struct Remote<'w> {
     settings: RemoteSettings,
-    spending: Spending,
+    spending: Arc<Spending>,
     watch: &'w dyn Observer,
 }
 
@@ -37,7 +39,7 @@ impl<'w> Remote<'w> {
 
     /// A model; nothing is asked yet.
     pub fn new(settings: RemoteSettings, watch: &'w dyn Observer) -> Self {
-        let spending = Spending::new(settings.budget);
+        let spending = Arc::new(Spending::new(settings.budget));
         Self { settings, spending, watch }
     }
 

@@ -106,8 +106,8 @@ impl RemoteSettings {
             concurrency: 16,
             attempts: 6,
             first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(120),
-            timeout: Duration::from_secs(600),
+            longest_wait: Duration::from_mins(2),
+            timeout: Duration::from_mins(10),
             budget: Budget::default(),
         })
     }

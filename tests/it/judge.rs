@@ -178,7 +178,7 @@ fn honest(_: usize, asked: &Asked) -> Does {
 
 fn judge(project: &Project, stub: &Stub, more: &[&str]) -> Said {
     let args = ["judge", "alpaca_eval", "--outputs", "model.json", "--reference", "reference.json", "--json"];
-    let server = ["--base-url", &stub.url, "--attempts", "2", "--concurrency", "2"];
+    let server = ["--base-url", &stub.url, "--attempts", "2"];
     project.m3_with(&[&args[..], &server, more].concat(), &[("OPENAI_API_KEY", "sk-sesame")])
 }
 
@@ -223,7 +223,7 @@ fn both_orders_are_asked_once_and_the_files_are_alpaca_evals() {
     assert_eq!((first["preference"].as_f64(), first["annotator"].as_str()), (Some(2.0), Some("m3_chat")));
     assert_eq!(first["raw_completion"], json!(["Verdict: B", "Verdict: A"]));
     let row = text("leaderboard.csv").lines().nth(1).unwrap().to_owned();
-    assert!(row.starts_with("model,66.66666666666666,") && row.ends_with(",community,18,,"), "{row}");
+    assert!(row.starts_with("model,66.66666666666666,") && row.ends_with(",community,21,,"), "{row}");
     let own: Value = serde_json::from_str(&text("model_outputs.json")).unwrap();
     assert_eq!(own[0]["output"], "a good answer to 0 by model");
 
@@ -413,4 +413,43 @@ fn a_judge_that_breaks_down_is_one_error_and_the_rest_is_asked_later() {
     let before = stub.asked().len();
     judge(&project, &stub, &CHAT).ok();
     assert_eq!(stub.asked().len() - before, 2 * COUNT - 5);
+}
+
+/// An annotator in a folder of one's own.
+#[test]
+fn a_checkpoint_at_hand_compares_likelihoods() {
+    let project = made();
+    let folder = project.path("own");
+    std::fs::create_dir(&folder).unwrap();
+    let card = "version = 1\nabout = \"x\"\nsource = \"x\"\norder = \"both\"\n\
+                [verdict]\nby = \"log_likelihood\"\nfirst = \" 1\"\nsecond = \" 2\"\nweighted = true\n";
+    project.write("own/annotator.toml", card);
+    project.write("own/prompt.txt", "{instruction} {output_1} {output_2} better:\n");
+    let args = ["judge", "alpaca_eval", "--outputs", "model.json", "--reference", "reference.json"];
+    let own = ["--annotator", "own", "--judge", "models/math", "--json"];
+    let said = project.m3(&[&args[..], &own].concat());
+    said.ok();
+    let result = parsed(&said);
+    assert_eq!((result["n_total"].as_u64(), result["unscored"].as_u64()), (Some(6), Some(0)));
+    assert_eq!(result["annotator"], "own");
+    let stored = files::read_text(&project.path("m3-runs/judge/model-own/annotations.json")).unwrap();
+    let rows: Value = serde_json::from_str(&stored).unwrap();
+    // 2 − p of the two log-likelihoods, shown in order; swapped 3 less it; their mean.
+    for row in rows.as_array().unwrap() {
+        let pair = |i: usize| {
+            let two = &row["raw_completion"][i];
+            two[1].as_f64().unwrap() - two[0].as_f64().unwrap()
+        };
+        let prefers = |apart: f64| 2.0 - 1.0 / (1.0 + apart.exp());
+        let mean = f64::midpoint(prefers(pair(0)), 3.0 - prefers(pair(1)));
+        assert!((row["preference"].as_f64().unwrap() - mean).abs() < 1e-12, "{row}");
+        assert!(row["raw_completion"][0][0].as_f64().unwrap() < 0.0);
+    }
+    // Again: everything is known.
+    assert_eq!(parsed(&project.m3(&[&args[..], &own].concat())), result);
+    // A chat annotator has no use for a checkpoint, nor one by likelihood for nothing.
+    let chat = ["--annotator", "m3_chat", "--judge", "models/math"];
+    assert!(project.m3(&[&args[..], &chat].concat()).fails(1).contains("--base-url"));
+    let nobody = project.m3(&[&args[..], &["--annotator", "m3_likelihood"]].concat()).fails(1);
+    assert!(nobody.contains("--judge") && nobody.contains("--base-url"), "{nobody}");
 }

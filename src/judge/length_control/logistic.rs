@@ -110,8 +110,8 @@ fn newton_step(rows: &[&Row], w: &[f64], c: f64) -> Vec<f64> {
         let (first, second) = (c * row.weight * (p - row.p), c * row.weight * p * (1.0 - p));
         for i in 0..n {
             gradient[i] += first * row.x[i];
-            for j in 0..n {
-                hessian[i][j] += second * row.x[i] * row.x[j];
+            for (entry, x) in hessian[i].iter_mut().zip(&row.x) {
+                *entry += second * row.x[i] * x;
             }
         }
     }

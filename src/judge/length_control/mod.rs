@@ -56,6 +56,14 @@ pub struct LengthControlled {
     pub extreme: bool,
 }
 
+impl LengthControlled {
+    /// The reference against itself: even by construction.
+    fn even(glm: Glm) -> Self {
+        let weights = vec![0.0; if glm == Glm::LengthControlledMinimal { 2 } else { 3 }];
+        Self { glm, length_controlled_winrate: 50.0, lc_standard_error: Some(0.0), weights, extreme: false }
+    }
+}
+
 /// Fits the model and predicts at equal lengths; nothing where there are too few verdicts or the lengths do not differ.
 ///
 /// logit p = a·tanh(Δ/σ) + b·difficulty + c, where Δ is the reference's length less the model's in characters and σ its
@@ -67,7 +75,13 @@ pub fn length_controlled(
     gamed: Option<&Gamed>,
 ) -> Result<Option<LengthControlled>, JudgeError> {
     let deltas: Vec<f64> = judged.iter().map(|j| j.len_1 as f64 - j.len_2 as f64).collect();
-    let Some(spread) = figures::deviation(&deltas).filter(|s| *s > 0.0) else { return Ok(None) };
+    let Some(spread) = figures::deviation(&deltas) else { return Ok(None) };
+    if spread == 0.0 && deltas[0] == 0.0 && judged.iter().all(|j| j.share() == Some(0.5)) {
+        return Ok(Some(LengthControlled::even(glm)));
+    }
+    if spread == 0.0 {
+        return Ok(None);
+    }
     let gamed = gamed.filter(|_| glm != Glm::LengthControlledMinimal);
     if let Some(gamed) = gamed {
         gamed.covers(judged.len())?;
@@ -137,6 +151,9 @@ mod tests {
 
     #[test]
     fn equal_lengths_leave_nothing_to_control() {
+        let itself = [Judged { preference: Some(1.5), len_1: 5, len_2: 5 }; 20];
+        let even = length_controlled(&itself, Glm::LengthControlledMinimal, None).unwrap().unwrap();
+        assert_eq!((even.length_controlled_winrate, even.weights), (50.0, vec![0.0, 0.0]));
         let judged = [Judged { preference: Some(2.0), len_1: 5, len_2: 5 }; 20];
         assert_eq!(length_controlled(&judged, Glm::LengthControlledMinimal, None).unwrap(), None);
         assert_eq!(length_controlled(&judged[..1], Glm::LengthControlledMinimal, None).unwrap(), None);

@@ -146,6 +146,12 @@ pub enum Refusal {
         /// The tokenizer's own words.
         reason: String,
     },
+    /// A server would not answer this request.
+    #[error("the server refuses the request: {reason}")]
+    Server {
+        /// The server's own words.
+        reason: String,
+    },
 }
 
 /// Whether to go on after a delivery.

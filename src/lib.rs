@@ -10,6 +10,7 @@
 //! street again. `docs/architecture.md` is the plan of the house.
 
 // The ground floor: std and leaf crates only.
+pub mod chat;
 pub mod completion;
 pub mod digest;
 pub mod dtype;
@@ -28,6 +29,10 @@ pub mod merge;
 pub mod engine;
 
 pub mod sandbox;
+
+pub mod remote;
+
+pub mod judge;
 
 pub mod bench;
 pub mod runs;

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Search(Search),
     /// Score answers that were generated elsewhere.
     Score(Score),
+    /// Let a judge say which of two models' answers are better, as alpaca_eval does.
+    Judge(Judge),
     /// Compare two models on the same items.
     Compare(Compare),
     /// List, show and check benchmarks.
@@ -99,6 +101,110 @@ pub(super) struct Eval {
     pub(super) limit: Option<u64>,
     #[command(flatten)]
     pub(super) running: Running,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// A server that speaks OpenAI's protocol: vLLM, SGLang, TGI, llama.cpp, OpenAI's own.
+#[derive(Debug, Group)]
+#[command(next_help_heading = "A server")]
+pub(super) struct Server {
+    /// The server's address, up to and without /chat/completions.
+    #[arg(long, value_name = "URL")]
+    pub(super) base_url: Option<String>,
+    /// The environment variable that holds the server's key, if it needs one.
+    #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
+    pub(super) api_key_env: String,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) concurrency: u16,
+    /// How often a request is tried before the command gives up.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) attempts: u32,
+    /// Seconds that one request may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) timeout: u64,
+    /// US dollars for a million tokens of prompts, and of replies.
+    #[arg(long, value_name = "INPUT,OUTPUT", value_parser = price)]
+    pub(super) price: Option<(f64, f64)>,
+    /// Spend no more than this, in US dollars.
+    #[arg(long, value_name = "US$", value_parser = dollars)]
+    pub(super) max_cost: Option<f64>,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|x| x.is_finite() && *x >= 0.0);
+    number.ok_or_else(|| "a number of US dollars is needed, 0 or more".into())
+}
+
+fn price(text: &str) -> Result<(f64, f64), String> {
+    let (input, output) = text.split_once(',').ok_or("two numbers are needed: INPUT,OUTPUT")?;
+    Ok((dollars(input)?, dollars(output)?))
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Judge {
+    /// The benchmark whose rules count: alpaca_eval.
+    #[arg(value_enum)]
+    pub(super) benchmark: JudgedName,
+    /// The model's answers: alpaca_eval's model_outputs.json.
+    #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
+    pub(super) outputs: Option<PathBuf>,
+    /// The answers that they are compared with.
+    #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
+    pub(super) reference: Option<PathBuf>,
+    /// Who judges: chatgpt_fn, weighted_alpaca_eval_gpt4_turbo, m3_chat, m3_likelihood, or a folder with an
+    /// annotator.toml.
+    #[arg(long, value_name = "NAME", required_unless_present = "annotations")]
+    pub(super) annotator: Option<String>,
+    /// Ask nobody: sum up the verdicts in this annotations.json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["outputs", "reference", "annotator", "checkpoint", "base_url"])]
+    pub(super) annotations: Option<PathBuf>,
+    /// The model that the server is asked for [default: the annotator's].
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// The checkpoint that an annotator by likelihood compares with, in this process.
+    #[arg(long = "judge", value_name = "MODEL", value_parser = model, conflicts_with = "base_url")]
+    pub(super) checkpoint: Option<ModelRef>,
+    /// In which order the answers are shown [default: as the annotator says, which is both for those that ship].
+    #[arg(long, value_enum)]
+    pub(super) order: Option<OrderName>,
+    /// Judge what both files have, though some instructions are in one of them only.
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// At most so many instructions, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    /// alpaca_eval's df_gamed.csv, for the length-controlled win rate of its leaderboards; without it a reduced model is
+    /// fitted, and says so.
+    #[arg(long, value_name = "FILE", conflicts_with = "partial")]
+    pub(super) gamed: Option<PathBuf>,
+    /// Where the judge's replies are kept; the same folder resumes, and pays for nothing twice.
+    #[arg(long, default_value = "m3-runs", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Where model_outputs.json, reference_outputs.json, annotations.json and leaderboard.csv are written
+    /// [default: OUT/judge/MODEL-ANNOTATOR].
+    #[arg(long, value_name = "DIR")]
+    pub(super) results: Option<PathBuf>,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum JudgedName {
+    AlpacaEval,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OrderName {
+    /// Both orders, and the mean of their verdicts.
+    Both,
+    /// One, by alpaca_eval's coin.
+    Seeded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -243,6 +349,8 @@ pub(super) enum EngineName {
     Batched,
     /// candle-transformers, one request at a time.
     Reference,
+    /// A server of OpenAI's protocol (--base-url); MODEL is its name there.
+    Openai,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

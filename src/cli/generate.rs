@@ -28,7 +28,7 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     }
     let prompts = prompts(args)?;
     let model = Model::open(&args.model, settings.hub(), output)?;
-    let mut engine = settings::engine(args.engine).load(&model)?;
+    let mut engine = settings::engine(args.engine)?.load(&model)?;
     let requests: Vec<Request> = prompts
         .iter()
         .map(|p| Request {

@@ -3,7 +3,7 @@
 use super::args::{Reproduce, TableName};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use crate::bench::DataSource;
 use crate::experiment::{self, Manifest};
 use crate::files;
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
     let data = DataSource::Embedded(manifest.data.clone());
+    settings::engine(args.running.engine)?;
     let lab = settings.lab(&args.running, data, manifest.limit)?;
     let table = match args.table {
         TableName::Table1 => experiment::table1(&manifest, lab, &settings.open(output), output)?,

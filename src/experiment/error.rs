@@ -2,10 +2,13 @@
 
 use crate::bench::BenchError;
 use crate::checkpoint::CheckpointError;
+use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
 use crate::files::FileError;
 use crate::ids::{BenchmarkId, ItemId};
+use crate::judge::JudgeError;
 use crate::merge::MergeError;
+use crate::remote::RemoteError;
 use crate::runs::RunError;
 use crate::sandbox::SandboxUnavailable;
 use crate::search::{ObjectiveError, SearchError};
@@ -83,6 +86,23 @@ pub enum ExperimentError {
     /// A search space.
     #[error(transparent)]
     Search(#[from] SearchError),
+    /// A judgement.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// An engine of this process.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A server.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// A second kind of question for an annotator that has one.
+    #[error("the annotator `{annotator}` {needs}")]
+    WrongJudge {
+        /// The annotator.
+        annotator: String,
+        /// What it needs to be asked with.
+        needs: &'static str,
+    },
     /// An evaluation.
     #[error(transparent)]
     Evaluate(#[from] EvaluateError),

@@ -3,12 +3,15 @@
 use super::{ExperimentError, Model};
 use crate::bench::{Benchmark, DataSource, Item, Split, Tools};
 use crate::completion::Complete;
+use crate::digest::Canonical;
 use crate::engine::{Engine, EngineSettings, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, evaluate};
 use crate::event::Observer;
 use crate::ids::BenchmarkId;
+use crate::remote::{Remote, RemoteSettings};
 use crate::runs::Store;
 use crate::sandbox::{self, Sandbox};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +36,12 @@ impl EngineChoice {
                 Box::new(ReferenceEngine::load(model.weights.as_ref(), &model.companions, &settings)?)
             }
         })
+    }
+
+    /// Who answers, whatever the question: the weights, what goes with them, and how numbers are computed.
+    pub fn identity(self, model: &Model) -> Result<String, ExperimentError> {
+        let (weights, companions) = (model.weights.digest()?, model.companions.digest());
+        Ok(format!("{weights} {companions} {}", self.numerics()))
     }
 
     fn numerics(self) -> &'static str {
@@ -116,7 +125,7 @@ impl<'w> Lab<'w> {
     }
 
     /// A model under test, loaded when it is first needed.
-    pub fn subject(&self, model: &Model) -> Result<Subject<'static>, ExperimentError> {
+    pub fn subject(&self, model: &Model) -> Result<Subject<'w>, ExperimentError> {
         let engine = self.settings.engine;
         let loaded = Model { weights: Arc::clone(&model.weights), ..model.clone() };
         Ok(Subject::new(
@@ -126,6 +135,19 @@ impl<'w> Lab<'w> {
             model.about.clone(),
             move || Ok(engine.load(&loaded)?),
         ))
+    }
+
+    /// A model that a server serves. What its weights are cannot be known from here: it is known by the server's address and
+    /// the model's name, and whoever changes what is served under the same name takes another store.
+    pub fn served(&self, server: RemoteSettings) -> Subject<'w> {
+        let of = |what: &str| {
+            Canonical::new(what).text("address", &server.base_url).text("model", &server.model).finish()
+        };
+        let about = json!({ "served": server.model, "address": server.base_url });
+        let (weights, companions, watch) = (of("served weights/1"), of("served companions/1"), self.watch);
+        Subject::new(weights, companions, Remote::NUMERICS.to_owned(), about, move || {
+            Ok(Box::new(Remote::new(server.clone(), watch)))
+        })
     }
 
     /// Evaluates a model on one benchmark's items.

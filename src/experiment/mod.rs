@@ -3,6 +3,7 @@
 //! - `manifest`: a suite as its file in `experiments/` says it
 //! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
+//! - `judging`: pairs of answers, put to a judge once each
 //! - `pairing`: two models and a method of the paper, as recipes
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
@@ -10,6 +11,7 @@
 //! - `error`: what can go wrong
 
 mod error;
+mod judging;
 mod lab;
 mod manifest;
 mod model;
@@ -19,6 +21,7 @@ mod quest;
 mod table1;
 
 pub use error::ExperimentError;
+pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;
 pub use model::{Bounds, Model, recipe_file};

@@ -3,15 +3,28 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 10] =
-    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "statistics", "units"];
+const GROUND: [&str; 11] = [
+    "chat",
+    "completion",
+    "digest",
+    "dtype",
+    "event",
+    "files",
+    "ids",
+    "isa",
+    "random",
+    "statistics",
+    "units",
+];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("checkpoint", &[]),
     ("merge", &["checkpoint"]),
     ("engine", &["checkpoint"]),
+    ("remote", &[]),
     ("sandbox", &[]),
+    ("judge", &[]),
     ("runs", &[]),
     ("bench", &["sandbox"]),
     ("evaluate", &["bench", "runs"]),
@@ -19,7 +32,19 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("report", &["bench::Verdict", "runs"]),
     (
         "experiment",
-        &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report"],
+        &[
+            "checkpoint",
+            "merge",
+            "engine",
+            "remote",
+            "sandbox",
+            "judge",
+            "runs",
+            "bench",
+            "evaluate",
+            "search",
+            "report",
+        ],
     ),
     (
         "cli",
@@ -27,7 +52,9 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "checkpoint",
             "merge",
             "engine",
+            "remote",
             "sandbox",
+            "judge",
             "runs",
             "bench",
             "evaluate",
@@ -39,13 +66,14 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
 ];
 
 /// Crates that only some rooms, or files of a room, may name: (crate, who).
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("candle_core", &["engine", "checkpoint/gguf/blocks.rs"]),
     ("candle_nn", &["engine"]),
     ("candle_transformers", &["engine"]),
     ("clap", &["cli"]),
     ("hf_hub", &["checkpoint/hub.rs"]),
     ("indicatif", &["cli"]),
+    ("ureq", &["remote"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -13,12 +13,14 @@ mod formats;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
+mod judge;
 mod layers;
 mod merge;
 mod mergekit;
 mod pieces;
 mod recipes;
 mod refusals;
+mod remote;
 mod resume;
 mod sandbox;
 mod score;

@@ -1,11 +1,12 @@
 //! What the flags mean on this machine: where the project's files are, and what the environment says. The only reader
 //! of the environment.
 
-use super::args::{Args, Confining, EngineName, ProfileName, Running, SandboxName, SplitName};
+use super::args::{Args, Confining, EngineName, LimitFlags, ProfileName, Running, SandboxName, SplitName};
 use super::failure::Failure;
 use super::output::Output;
 use crate::bench::{DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
+use crate::engine::Limits;
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::sandbox;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,7 @@ impl Settings {
             store: running.out.clone(),
             data,
             engine: engine(running.engine),
+            limits: limits(&running.limits),
             sandbox: self.confined(&running.confining)?,
             limit,
         })
@@ -134,8 +136,13 @@ pub(super) fn profile(name: ProfileName) -> Profile {
 pub(super) fn engine(name: EngineName) -> EngineChoice {
     match name {
         EngineName::Batched => EngineChoice::Batched,
+        EngineName::Bf16 => EngineChoice::Bf16,
         EngineName::Reference => EngineChoice::Reference,
     }
+}
+
+pub(super) fn limits(flags: &LimitFlags) -> Limits {
+    Limits { memory: flags.memory, sequences: flags.batch.0 }
 }
 
 /// The variables that every tool of the hub reads (huggingface_hub, "Environment variables").

@@ -34,7 +34,7 @@ mod source;
 mod stored;
 mod writer;
 
-pub use config::{ModelConfig, RopeScaling};
+pub use config::{Biases, ModelConfig, RopeScaling};
 pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
 pub use gguf::Gguf;

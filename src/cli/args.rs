@@ -6,6 +6,7 @@ use crate::merge::{Combine, Rescale, Scope, Vocabulary};
 use crate::units::{Alpha, Density, DropRate, Lambda, Scale, TokenCount};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use serde::de::{DeserializeOwned, IntoDeserializer};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -226,7 +227,35 @@ pub(super) struct Running {
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
     #[command(flatten)]
+    pub(super) limits: LimitFlags,
+    #[command(flatten)]
     pub(super) confining: Confining,
+}
+
+/// How much of the machine the engine may take. None of it changes an answer.
+#[derive(Debug, Group)]
+pub(super) struct LimitFlags {
+    /// Memory that the engine may take for weights, keys and values: bytes, or with a unit (MB, GiB …) [default: four fifths
+    /// of what the machine has to spare].
+    #[arg(long = "memory", id = "engine_memory", value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
+    /// Sequences that are answered at once: a number, or `auto` for as many as the memory holds, up to 64.
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = batch)]
+    pub(super) batch: Batch,
+}
+
+/// How many sequences are answered at once; none for as many as the memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch(pub(super) Option<NonZeroUsize>);
+
+fn batch(text: &str) -> Result<Batch, String> {
+    match text {
+        "auto" => Ok(Batch(None)),
+        number => number
+            .parse()
+            .map(|n| Batch(Some(n)))
+            .map_err(|_| "a whole number of at least 1, or `auto`, is needed".into()),
+    }
 }
 
 /// What every command that runs programs has.
@@ -347,6 +376,8 @@ pub(super) enum EngineName {
     /// Our own, batched.
     #[default]
     Batched,
+    /// The same with weights rounded to bfloat16: half the memory, other answers.
+    Bf16,
     /// candle-transformers, one request at a time.
     Reference,
     /// A server of OpenAI's protocol (--base-url); MODEL is its name there.
@@ -484,18 +515,64 @@ pub(super) struct Generate {
     /// A file of prompts, one JSON object `{"id", "prompt"}` a line.
     #[arg(long, value_name = "FILE")]
     pub(super) prompts: Option<PathBuf>,
+    /// Prompts are what a user says, in the model's own chat template.
+    #[arg(long)]
+    pub(super) chat: bool,
+    /// Prompts are instructions, in this frame.
+    #[arg(long, value_enum, value_name = "FRAME", conflicts_with = "chat")]
+    pub(super) frame: Option<FrameName>,
+    /// What the system says before the user does; only with --chat or --frame.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) system: Option<String>,
     /// At most so many new tokens for each prompt.
     #[arg(long, default_value = "256", value_name = "N", value_parser = tokens)]
     pub(super) max_tokens: TokenCount,
     /// End at this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
     pub(super) stop: Vec<String>,
+    #[command(flatten)]
+    pub(super) sampling: SamplingFlags,
     /// Who answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
     /// One JSON object `{"id", "text", "tokens", "finish"}` a line.
     #[arg(long)]
     pub(super) json: bool,
+    /// Add the token ids of each prompt as the model sees it: `"prompt_ids"`.
+    #[arg(long, requires = "json")]
+    pub(super) echo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FrameName {
+    /// Stanford Alpaca's.
+    Alpaca,
+    /// Vicuna v1.1's.
+    Vicuna,
+    /// Llama 2 Chat's.
+    Llama2,
+    /// WizardLM's.
+    Wizardlm,
+}
+
+/// How the next token is chosen: the most probable one, unless one of these is given.
+#[derive(Debug, Group)]
+pub(super) struct SamplingFlags {
+    /// Draw from softmax(logits / T); 0 draws nothing and takes the most probable token [default: 1, where another of these
+    /// is given].
+    #[arg(long, value_name = "T")]
+    pub(super) temperature: Option<f64>,
+    /// Draw from the K most probable tokens.
+    #[arg(long, value_name = "K")]
+    pub(super) top_k: Option<usize>,
+    /// Draw from the fewest most probable tokens that together have probability P.
+    #[arg(long, value_name = "P")]
+    pub(super) top_p: Option<f64>,
+    /// Another seed, other draws; those of a prompt do not depend on the prompts beside it [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
 }
 
 /// Bytes: a number with or without a unit.

@@ -3,12 +3,13 @@
 use super::args::Search;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use crate::experiment::{self, Quest};
 use crate::files;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &Search, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
+    settings::engine(args.running.engine)?;
     let quest = Quest::read(&args.file)?;
     let lab = settings.lab(&args.running, settings.data(args.data.as_deref())?, quest.limit)?;
     let (found, recipe) = experiment::search(&quest, lab, &settings.open(output), output)?;

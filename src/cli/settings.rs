@@ -1,11 +1,14 @@
 //! What the flags mean on this machine: where the project's files are, and what the environment says. The only reader
 //! of the environment.
 
-use super::args::{Args, Confining, EngineName, ProfileName, Running, SandboxName, Server, SplitName};
+use super::args::{
+    Args, Confining, EngineName, LimitFlags, ProfileName, Running, SandboxName, Server, SplitName,
+};
 use super::failure::Failure;
 use super::output::Output;
 use crate::bench::{DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
+use crate::engine::Limits;
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::remote::{Budget, RemoteSettings, Secret};
 use crate::sandbox;
@@ -146,6 +149,7 @@ impl Settings {
                 EngineName::Openai => EngineChoice::default(),
                 name => engine(name)?,
             },
+            limits: limits(&running.limits),
             sandbox: self.confined(&running.confining)?,
             limit,
         })
@@ -170,6 +174,7 @@ pub(super) fn profile(name: ProfileName) -> Profile {
 pub(super) fn engine(name: EngineName) -> Result<EngineChoice, Failure> {
     match name {
         EngineName::Batched => Ok(EngineChoice::Batched),
+        EngineName::Bf16 => Ok(EngineChoice::Bf16),
         EngineName::Reference => Ok(EngineChoice::Reference),
         EngineName::Openai => Err(Failure::request(
             "this command needs the weights, which a server keeps; --engine openai goes with m3 eval",
@@ -183,6 +188,10 @@ fn key(variable: &str) -> Result<Option<Secret>, Failure> {
         None => Ok(None),
         Some(value) => Ok(Some(Secret::new(&value.to_string_lossy(), variable)?)),
     }
+}
+
+pub(super) fn limits(flags: &LimitFlags) -> Limits {
+    Limits { memory: flags.memory, sequences: flags.batch.0 }
 }
 
 /// The variables that every tool of the hub reads (huggingface_hub, "Environment variables").

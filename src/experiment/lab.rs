@@ -4,7 +4,7 @@ use super::{ExperimentError, Model};
 use crate::bench::{Benchmark, DataSource, Item, Split, Tools};
 use crate::completion::Complete;
 use crate::digest::Canonical;
-use crate::engine::{Engine, EngineSettings, ReferenceEngine};
+use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, evaluate};
 use crate::event::Observer;
 use crate::ids::BenchmarkId;
@@ -22,16 +22,27 @@ pub enum EngineChoice {
     /// Our own batched engine.
     #[default]
     Batched,
+    /// The same with weights rounded to bfloat16.
+    Bf16,
     /// candle-transformers' Llama, one request at a time: the oracle.
     Reference,
 }
 
 impl EngineChoice {
-    /// Loads a model.
-    pub fn load(self, model: &Model) -> Result<Box<dyn Complete>, crate::engine::EngineError> {
-        let settings = EngineSettings::default();
+    /// Loads a model, with a batch as large as the machine's memory allows.
+    pub fn load(self, model: &Model) -> Result<Box<dyn Complete>, EngineError> {
+        self.load_within(model, Limits::default())
+    }
+
+    /// Loads a model, with a batch as large as `limits` allow.
+    pub fn load_within(self, model: &Model, limits: Limits) -> Result<Box<dyn Complete>, EngineError> {
+        let precision = if self == Self::Bf16 { Precision::Bf16 } else { Precision::Source };
+        let source = model.weights.as_ref();
+        let settings = EngineSettings::within(&model.companions.config, source, precision, limits)?;
         Ok(match self {
-            Self::Batched => Box::new(Engine::load(model.weights.as_ref(), &model.companions, &settings)?),
+            Self::Batched | Self::Bf16 => {
+                Box::new(Engine::load(model.weights.as_ref(), &model.companions, &settings)?)
+            }
             Self::Reference => {
                 Box::new(ReferenceEngine::load(model.weights.as_ref(), &model.companions, &settings)?)
             }
@@ -47,6 +58,7 @@ impl EngineChoice {
     fn numerics(self) -> &'static str {
         match self {
             Self::Batched => Engine::NUMERICS,
+            Self::Bf16 => Engine::NUMERICS_BF16,
             Self::Reference => ReferenceEngine::NUMERICS,
         }
     }
@@ -60,6 +72,8 @@ pub struct LabSettings {
     pub data: DataSource,
     /// Who answers.
     pub engine: EngineChoice,
+    /// How much of the machine the engine may take.
+    pub limits: Limits,
     /// How programs are confined.
     pub sandbox: sandbox::Settings,
     /// At most so many items of each benchmark, from the start of the split.
@@ -126,14 +140,14 @@ impl<'w> Lab<'w> {
 
     /// A model under test, loaded when it is first needed.
     pub fn subject(&self, model: &Model) -> Result<Subject<'w>, ExperimentError> {
-        let engine = self.settings.engine;
+        let (engine, limits) = (self.settings.engine, self.settings.limits);
         let loaded = Model { weights: Arc::clone(&model.weights), ..model.clone() };
         Ok(Subject::new(
             model.weights.digest()?,
             model.companions.digest(),
             engine.numerics().to_owned(),
             model.about.clone(),
-            move || Ok(engine.load(&loaded)?),
+            move || Ok(engine.load_within(&loaded, limits)?),
         ))
     }
 

@@ -10,6 +10,7 @@ mod cli;
 mod compare;
 mod engine;
 mod formats;
+mod golden_logits;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
@@ -18,6 +19,7 @@ mod layers;
 mod merge;
 mod mergekit;
 mod pieces;
+mod real_model;
 mod recipes;
 mod refusals;
 mod remote;

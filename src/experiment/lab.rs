@@ -5,7 +5,7 @@ use crate::bench::{Benchmark, DataSource, Item, Split, Tools};
 use crate::completion::Complete;
 use crate::engine::{Engine, EngineSettings, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, evaluate};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::runs::Store;
 use crate::sandbox::{self, Sandbox};
@@ -80,7 +80,11 @@ impl<'w> Lab<'w> {
         }
         let store = Store::open(&settings.store)?;
         let sandbox = if loaded.values().any(Benchmark::needs_programs) {
-            Some(sandbox::open(&settings.sandbox)?)
+            let sandbox = sandbox::open(&settings.sandbox)?;
+            if let Some(text) = sandbox.caution() {
+                watch.observe(&Event::Warning { text: &text });
+            }
+            Some(sandbox)
         } else {
             None
         };

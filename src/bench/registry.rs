@@ -4,7 +4,7 @@
 use crate::bench::card::ScorerChoice;
 use crate::bench::error::BenchError;
 use crate::bench::score::{
-    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, LabelWord, Math, Mbpp, Scorer, Typos,
+    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, LabelWord, LivebenchCoding, Math, Mbpp, Scorer, Typos,
 };
 use serde::de::DeserializeOwned;
 
@@ -48,6 +48,8 @@ adapters! {
     "cola",
     "livebench_typos",
     "livebench_if",
+    "livebench_lcb_generation",
+    "livebench_coding_completion",
     "ifeval",
 }
 
@@ -64,6 +66,7 @@ const SCORERS: &[(&str, Make)] = &[
     ("label_word", make::<LabelWord>),
     ("typos", make::<Typos>),
     ("ifeval", make::<Ifeval>),
+    ("livebench_coding", make::<LivebenchCoding>),
 ];
 
 fn make<S: Scorer + DeserializeOwned + 'static>(

@@ -386,9 +386,15 @@ pub(super) enum EngineName {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum SandboxName {
-    /// Linux namespaces without network, on a read-only root.
+    /// The first of namespaces, bubblewrap and landlock that works here.
     #[default]
+    Auto,
+    /// Linux namespaces without network, on a read-only root.
     Namespaces,
+    /// Such namespaces, made by bubblewrap (`bwrap`).
+    Bubblewrap,
+    /// Without namespaces: Landlock and a system call filter. Programs can write no file.
+    Landlock,
     /// Nothing but limits on time and memory. Marks every record.
     None,
 }

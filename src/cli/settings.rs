@@ -86,7 +86,10 @@ impl Settings {
     /// How programs are confined, as the flags say.
     pub(super) fn confined(&self, flags: &Confining) -> Result<sandbox::Settings, Failure> {
         let policy = match (flags.sandbox, flags.i_accept_arbitrary_code_execution) {
+            (SandboxName::Auto, _) => sandbox::Policy::Auto,
             (SandboxName::Namespaces, _) => sandbox::Policy::Namespaces,
+            (SandboxName::Bubblewrap, _) => sandbox::Policy::Bubblewrap,
+            (SandboxName::Landlock, _) => sandbox::Policy::Landlock,
             (SandboxName::None, true) => sandbox::Policy::None { accepted_arbitrary_code_execution: () },
             (SandboxName::None, false) => {
                 return Err(Failure::request(

@@ -6,7 +6,7 @@ use crate::completion::Complete;
 use crate::digest::Canonical;
 use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, evaluate};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::remote::{Remote, RemoteSettings};
 use crate::runs::Store;
@@ -103,7 +103,11 @@ impl<'w> Lab<'w> {
         }
         let store = Store::open(&settings.store)?;
         let sandbox = if loaded.values().any(Benchmark::needs_programs) {
-            Some(sandbox::open(&settings.sandbox)?)
+            let sandbox = sandbox::open(&settings.sandbox)?;
+            if let Some(text) = sandbox.caution() {
+                watch.observe(&Event::Warning { text: &text });
+            }
+            Some(sandbox)
         } else {
             None
         };

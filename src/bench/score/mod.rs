@@ -3,7 +3,9 @@
 //! - `gsm8k.rs`: the number behind "The answer is: "
 //! - `math.rs`: the expression behind "The answer is: ", and when two of them are the same
 //! - `humaneval.rs`, `mbpp.rs`: does the program pass its tests?
+//! - `livebench_coding/`: does the program pass LiveCodeBench's tests?
 //! - `program.rs`: taking a program out of an answer and running it
+//! - `suspicion.rs`: does a program that passes look like one that cheats?
 //! - `exact.rs`: is the answer, trimmed, the one in the row?
 //! - `exact_match.rs`: lm-evaluation-harness' `regex` filter and `exact_match`
 //! - `label_word.rs`: is the last word the right label?
@@ -16,9 +18,11 @@ mod gsm8k;
 mod humaneval;
 mod ifeval;
 mod label_word;
+mod livebench_coding;
 mod math;
 mod mbpp;
 mod program;
+mod suspicion;
 mod typos;
 
 pub(super) use exact::Exact;
@@ -27,6 +31,7 @@ pub(super) use gsm8k::Gsm8k;
 pub(super) use humaneval::HumanEval;
 pub(super) use ifeval::Ifeval;
 pub(super) use label_word::LabelWord;
+pub(super) use livebench_coding::LivebenchCoding;
 pub(super) use math::Math;
 pub(super) use mbpp::Mbpp;
 pub(super) use program::Programs;

@@ -17,6 +17,7 @@ pub mod event;
 pub mod files;
 pub mod ids;
 mod isa;
+pub mod masked;
 pub mod random;
 pub mod units;
 
@@ -28,6 +29,7 @@ pub mod engine;
 
 pub mod sandbox;
 
+pub mod attack;
 pub mod bench;
 pub mod runs;
 

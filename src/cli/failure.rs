@@ -1,6 +1,7 @@
 //! Which exit code an error has, and how it is told: what failed, why, down to the cause.
 
 use super::output::Output;
+use crate::attack::AttackError;
 use crate::bench::BenchError;
 use crate::completion::CompleteError;
 use crate::engine::EngineError;
@@ -72,6 +73,12 @@ impl From<ExperimentError> for Failure {
             ExperimentError::Evaluate(EvaluateError::Complete(_)) => Self::Fault(Box::new(e)),
             _ => Self::Request(Box::new(e)),
         }
+    }
+}
+
+impl From<AttackError> for Failure {
+    fn from(e: AttackError) -> Self {
+        Self::Request(Box::new(e))
     }
 }
 

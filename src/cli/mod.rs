@@ -4,12 +4,13 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
+//! - one file for each command: `reproduce`, `eval`, `attack`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
 //!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
 mod args;
+mod attack;
 mod bench;
 mod compare;
 mod doctor;
@@ -42,6 +43,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Settings::resolve(&args).and_then(|settings| match &args.command {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
+        Command::Attack(a) => attack::run(a, &settings, &output),
         Command::Score(a) => score::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),

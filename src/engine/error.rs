@@ -71,6 +71,14 @@ pub enum EngineError {
         /// What the reference would use.
         derived: usize,
     },
+    /// A masked language model or a sentence encoder that is none, or whose files do not belong together.
+    #[error("`{}` cannot be used as a BERT model: {reason}", path.display())]
+    Masked {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// candle, which runs the reference engine, failed.
     #[error("the reference engine failed")]
     Candle(#[from] candle_core::Error),

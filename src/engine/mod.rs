@@ -17,12 +17,14 @@
 //! - `kv`: the keys and values of one sequence, and the slots that sequences reuse
 //! - `llama`: the model; `load`: its weights, packed once
 //! - `serve`: the packed engine behind the contract; `reference`: the oracle behind the same
+//! - `masked`: BERT, behind the contract of [`crate::masked`]
 //! - `error`: what can be wrong
 
 mod error;
 mod kv;
 mod llama;
 mod load;
+mod masked;
 mod reference;
 mod sampler;
 mod scheduler;
@@ -38,6 +40,7 @@ mod fixture;
 pub use crate::isa::kernel_name;
 pub use error::EngineError;
 pub use llama::matmul_gflops;
+pub use masked::{MaskedBert, SentenceBert};
 pub use reference::ReferenceEngine;
 pub use serve::Engine;
 pub use settings::{EngineSettings, Threads};

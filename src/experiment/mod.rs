@@ -3,10 +3,12 @@
 //! - `manifest`: a suite as its file in `experiments/` says it
 //! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
+//! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
 //! - `error`: what can go wrong
 
+mod attack;
 mod error;
 mod lab;
 mod manifest;
@@ -14,6 +16,7 @@ mod model;
 mod progress;
 mod table1;
 
+pub use attack::{Attacked, Figure, Target, attack};
 pub use error::ExperimentError;
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;

@@ -3,23 +3,35 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 9] =
-    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "units"];
+const GROUND: [&str; 10] =
+    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "masked", "random", "units"];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("checkpoint", &[]),
     ("merge", &["checkpoint"]),
     ("engine", &["checkpoint"]),
     ("sandbox", &[]),
     ("runs", &[]),
+    ("attack", &[]),
     ("bench", &["sandbox"]),
     ("evaluate", &["bench", "runs"]),
     ("search", &["merge::Direction", "merge::DirectionLaw", "merge::MergeError"]),
     ("report", &["bench::Verdict", "runs"]),
     (
         "experiment",
-        &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report"],
+        &[
+            "checkpoint",
+            "merge",
+            "engine",
+            "sandbox",
+            "runs",
+            "bench",
+            "evaluate",
+            "search",
+            "report",
+            "attack",
+        ],
     ),
     (
         "cli",
@@ -34,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "search",
             "report",
             "experiment",
+            "attack",
         ],
     ),
 ];

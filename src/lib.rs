@@ -18,6 +18,7 @@ pub mod event;
 pub mod files;
 pub mod ids;
 mod isa;
+pub mod masked;
 pub mod random;
 pub mod statistics;
 pub mod units;
@@ -34,6 +35,7 @@ pub mod remote;
 
 pub mod judge;
 
+pub mod attack;
 pub mod bench;
 pub mod runs;
 

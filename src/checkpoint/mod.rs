@@ -40,7 +40,7 @@ pub use folder::{Companions, Folder};
 pub use gguf::Gguf;
 pub use lora::Lora;
 pub use manifest::{Manifest, TensorInfo};
-pub use opened::{Checkpoint, HubOptions, OpenOptions};
+pub use opened::{Checkpoint, HubOptions, OpenOptions, model_folder};
 pub use reference::{Location, ModelRef};
 pub use source::{Span, TensorSource};
 pub use writer::{Files, WriteOptions, write_checkpoint};

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Eval(Eval),
     /// Look for the direction and the magnitude that merge best.
     Search(Search),
+    /// Attack the prompt of a benchmark: which prompt breaks the model, and how much does it hurt?
+    Attack(Attack),
     /// Score answers that were generated elsewhere.
     Score(Score),
     /// Let a judge say which of two models' answers are better, as alpaca_eval does.
@@ -206,6 +208,85 @@ pub(super) enum OrderName {
     Both,
     /// One, by alpaca_eval's coin.
     Seeded,
+}
+
+#[derive(Debug, Group)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Attack {
+    #[command(subcommand)]
+    pub(super) preview: Option<AttackCommand>,
+    /// A model or a recipe file, as `m3 eval` takes it.
+    #[arg(value_parser = model, required = true)]
+    pub(super) model: Option<ModelRef>,
+    /// Benchmarks whose answers are labels, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
+    pub(super) bench: Vec<String>,
+    #[command(flatten)]
+    pub(super) attacking: Attacking,
+    /// The prompt to attack, with `{content}` where the item's text goes [default: the benchmark's].
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prompt: Option<String>,
+    /// Ask at most so many prompts in each attack.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub(super) budget: Option<u64>,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// At most so many items of each benchmark, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) running: Running,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AttackCommand {
+    /// Print the prompts that an attack would ask, as far as they can be known without a model.
+    Preview(AttackPreview),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct AttackPreview {
+    #[command(flatten)]
+    pub(super) attacking: Attacking,
+    /// The prompt to attack, with `{content}` where the item's text goes.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prompt: String,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What every attack has.
+#[derive(Debug, Group)]
+pub(super) struct Attacking {
+    /// Attacks, separated by commas: stresstest, checklist, deepwordbug, textbugger, textfooler, bertattack, semantic.
+    #[arg(long = "attack", value_delimiter = ',', required = true, value_name = "NAMES")]
+    pub(super) attacks: Vec<String>,
+    /// Whose rules: the paper's (three words, two candidates), or PromptBench's own.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) profile: ProfileName,
+    /// The labels that no attack changes, separated by commas [default: all labels of the benchmark].
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(super) labels: Vec<String>,
+    /// Seed of what is drawn: the reference's numbers after the same seed.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) seed: u32,
+    /// Synonyms for textbugger and textfooler: a file of word vectors, or a WordNet folder.
+    #[arg(long, value_name = "PATH")]
+    pub(super) synonyms: Option<PathBuf>,
+    /// The masked language model of bertattack: a folder of a BertForMaskedLM, or its name on the hub.
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) masked_lm: Option<ModelRef>,
+    /// A BERT sentence encoder, for attacks that ask for candidates that mean the same [default: none].
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) encoder: Option<ModelRef>,
+    /// The prompts of semantic: a JSON object that has a list of prompts for each language.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompts: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

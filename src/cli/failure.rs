@@ -1,6 +1,7 @@
 //! Which exit code an error has, and how it is told: what failed, why, down to the cause.
 
 use super::output::Output;
+use crate::attack::AttackError;
 use crate::bench::BenchError;
 use crate::completion::CompleteError;
 use crate::engine::EngineError;
@@ -76,6 +77,12 @@ impl From<ExperimentError> for Failure {
             }
             _ => Self::Request(Box::new(e)),
         }
+    }
+}
+
+impl From<AttackError> for Failure {
+    fn from(e: AttackError) -> Self {
+        Self::Request(Box::new(e))
     }
 }
 

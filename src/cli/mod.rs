@@ -4,12 +4,14 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `search`, `score`, `judge`, `compare`, `bench`, `merge`, `inspect`, `generate`,
+//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `merge`, `inspect`,
+//!   `generate`,
 //!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
 mod args;
+mod attack;
 mod bench;
 mod compare;
 mod doctor;
@@ -45,6 +47,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
         Command::Search(a) => search::run(a, &settings, &output),
+        Command::Attack(a) => attack::run(a, &settings, &output),
         Command::Score(a) => score::run(a, &settings, &output),
         Command::Judge(a) => judge::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),

@@ -99,6 +99,14 @@ pub enum EngineError {
         /// What the reference would use.
         derived: usize,
     },
+    /// A masked language model or a sentence encoder that is none, or whose files do not belong together.
+    #[error("`{}` cannot be used as a BERT model: {reason}", path.display())]
+    Masked {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// candle's Llama is plain.
     #[error("the reference engine has no {what}; use the packed engine")]
     ReferenceLacks {

@@ -20,6 +20,7 @@
 //! - `kv`: the keys and values of one sequence, and the slots that sequences reuse
 //! - `llama`: the model; `load`: its weights, packed once
 //! - `serve`: the packed engine behind the contract; `reference`: the oracle behind the same
+//! - `masked`: BERT, behind the contract of [`crate::masked`]
 //! - `error`: what can be wrong
 
 mod error;
@@ -28,6 +29,7 @@ mod kv;
 mod likelihood;
 mod llama;
 mod load;
+mod masked;
 mod memory;
 mod reference;
 mod sampler;
@@ -47,6 +49,7 @@ mod invariance;
 pub use crate::isa::kernel_name;
 pub use error::EngineError;
 pub use llama::matmul_gflops;
+pub use masked::{MaskedBert, SentenceBert};
 pub use memory::{Limits, SEQUENCES, SHARE};
 pub use reference::ReferenceEngine;
 pub use serve::Engine;

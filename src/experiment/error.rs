@@ -1,6 +1,7 @@
 //! What can go wrong in an experiment.
 
-use crate::bench::BenchError;
+use crate::attack::AttackError;
+use crate::bench::{BenchError, Split};
 use crate::checkpoint::CheckpointError;
 use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
@@ -132,6 +133,36 @@ pub enum ExperimentError {
     NoObjective {
         /// The file.
         path: PathBuf,
+    },
+    /// An attack.
+    #[error(transparent)]
+    Attack(#[from] AttackError),
+    /// A benchmark whose prompt cannot be attacked.
+    #[error("the prompt of {benchmark} cannot be attacked: {reason}; m3 bench show {benchmark} shows it")]
+    NotAttackable {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// What it lacks.
+        reason: &'static str,
+    },
+    /// A data set without rows.
+    #[error("{benchmark} has no items in the {split} split, so that nothing can be attacked")]
+    NoItems {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The split.
+        split: Split,
+    },
+    /// A model that names no label under the prompt as it is.
+    #[error(
+        "the model names no label of {benchmark} in any of its {n} answers to the prompt as it is, so that an attack could \
+         not make it worse; give another prompt with --prompt, or another model"
+    )]
+    AnswersNothing {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// Answers.
+        n: usize,
     },
 }
 

@@ -126,7 +126,8 @@ impl<'w> Lab<'w> {
         Ok(items)
     }
 
-    fn benchmark(&self, id: &BenchmarkId) -> Result<&Benchmark, ExperimentError> {
+    /// A benchmark that the lab was opened with.
+    pub(super) fn benchmark(&self, id: &BenchmarkId) -> Result<&Benchmark, ExperimentError> {
         match self.benchmarks.get(id) {
             Some(benchmark) => Ok(benchmark),
             // Not among those it was opened with; loading says what is wrong with an unknown name.
@@ -175,7 +176,16 @@ impl<'w> Lab<'w> {
         id: &BenchmarkId,
         items: &[Item],
     ) -> Result<Evaluation, ExperimentError> {
-        let benchmark = self.benchmark(id)?;
+        self.evaluate_as(subject, self.benchmark(id)?, items)
+    }
+
+    /// Evaluates a model on the items of a benchmark that the lab does not have, such as one with another prompt.
+    pub(super) fn evaluate_as(
+        &self,
+        subject: &mut Subject<'_>,
+        benchmark: &Benchmark,
+        items: &[Item],
+    ) -> Result<Evaluation, ExperimentError> {
         let sandbox = self.sandbox.as_deref().filter(|_| benchmark.needs_programs());
         let job =
             Job { benchmark, items, tools: Tools { sandbox }, confinement: sandbox.map(Sandbox::describe) };

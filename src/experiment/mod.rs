@@ -5,11 +5,13 @@
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `judging`: pairs of answers, put to a judge once each
 //! - `pairing`: two models and a method of the paper, as recipes
+//! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
 //! - `quest`: a search as its file says it, and its jobs
 //! - `error`: what can go wrong
 
+mod attack;
 mod error;
 mod judging;
 mod lab;
@@ -20,6 +22,7 @@ mod progress;
 mod quest;
 mod table1;
 
+pub use attack::{Attacked, Figure, Target, attack};
 pub use error::ExperimentError;
 pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};

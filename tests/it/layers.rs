@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 11] = [
+const GROUND: [&str; 12] = [
     "chat",
     "completion",
     "digest",
@@ -12,13 +12,14 @@ const GROUND: [&str; 11] = [
     "files",
     "ids",
     "isa",
+    "masked",
     "random",
     "statistics",
     "units",
 ];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
-const MAY_IMPORT: [(&str, &[&str]); 13] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("checkpoint", &[]),
     ("merge", &["checkpoint"]),
     ("engine", &["checkpoint"]),
@@ -26,6 +27,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("sandbox", &[]),
     ("judge", &[]),
     ("runs", &[]),
+    ("attack", &[]),
     ("bench", &["sandbox"]),
     ("evaluate", &["bench", "runs"]),
     ("search", &["merge::Direction", "merge::DirectionLaw", "merge::MergeError"]),
@@ -44,6 +46,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "evaluate",
             "search",
             "report",
+            "attack",
         ],
     ),
     (
@@ -61,6 +64,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "search",
             "report",
             "experiment",
+            "attack",
         ],
     ),
 ];

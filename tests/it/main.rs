@@ -5,6 +5,7 @@
     reason = "a test may fail where it stands, and makes its files without the crate's own wrapper"
 )]
 
+mod attack;
 mod bench;
 mod cli;
 mod compare;

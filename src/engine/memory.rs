@@ -67,7 +67,7 @@ impl Footprint {
 impl EngineSettings {
     /// As large a batch of the model of `config`, whose weights `source` has, as fits into the memory of `limits`.
     ///
-    /// Fails if there is no room for the weights and one sequence of [`USUAL`] tokens (or of the context, if that is shorter).
+    /// Fails if there is no room for the weights and one sequence of 2048 tokens (or of the context, if that is shorter).
     pub fn within(
         config: &ModelConfig,
         source: &dyn TensorSource,

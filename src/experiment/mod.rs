@@ -6,9 +6,11 @@
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
+//! - `attack_table`: the jobs of Tables 2, 5 and 6
 //! - `error`: what can go wrong
 
 mod attack;
+mod attack_table;
 mod error;
 mod lab;
 mod manifest;
@@ -17,6 +19,7 @@ mod progress;
 mod table1;
 
 pub use attack::{Attacked, Figure, Target, attack};
+pub use attack_table::attack_table;
 pub use error::ExperimentError;
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;

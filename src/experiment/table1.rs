@@ -16,6 +16,9 @@ use std::time::Instant;
 
 const TABLE: &str = "table1";
 
+/// In the convention of the tables a sum of two deltas at s is their bisector at 2·s.
+pub(super) const BOTH: f64 = 2.0;
+
 /// Benchmarks of the table's columns that can be measured.
 fn columns() -> impl Iterator<Item = (Column, BenchmarkId)> {
     Column::ALL.into_iter().filter(|c| *c != Column::AlpacaEval).map(|c| (c, c.id().into()))
@@ -70,12 +73,11 @@ pub fn table1(
             ([a, b], true) => {
                 let scale = manifest.baseline.scale;
                 let recipe = bench.recipe([a, b], None, scale.get())?;
-                // In the convention of the table: a sum of N deltas at s is their bisector at N·s.
                 let row = bench.test(
                     &bench.merged(&recipe, [a, b])?,
                     published,
                     Some(0.5),
-                    Some(2.0 * scale.get()),
+                    Some(BOTH * scale.get()),
                 )?;
                 baselines.insert(published.models, row.1.clone());
                 row
@@ -119,11 +121,12 @@ fn members(row: &PublishedRow) -> (Vec<&'static str>, bool) {
 /// Values of each item, by benchmark, on the test split.
 type Values = BTreeMap<BenchmarkId, Vec<f64>>;
 
-struct Bench<'a> {
-    manifest: &'a Manifest,
-    lab: &'a Lab<'a>,
-    models: BTreeMap<&'static str, Checkpoint>,
-    items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
+/// The models of a suite, and what they are asked.
+pub(super) struct Bench<'a> {
+    pub(super) manifest: &'a Manifest,
+    pub(super) lab: &'a Lab<'a>,
+    pub(super) models: BTreeMap<&'static str, Checkpoint>,
+    pub(super) items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
 }
 
 impl Bench<'_> {
@@ -147,7 +150,7 @@ impl Bench<'_> {
         Ok(total)
     }
 
-    fn recipe(
+    pub(super) fn recipe(
         &self,
         pair: [&str; 2],
         proportion: Option<DirectionLaw>,
@@ -167,12 +170,12 @@ impl Bench<'_> {
     }
 
     /// The recipe of a point of the search, with the drawn numbers in it.
-    fn point(&self, pair: [&str; 2], candidate: &Candidate) -> Result<Recipe, ExperimentError> {
+    pub(super) fn point(&self, pair: [&str; 2], candidate: &Candidate) -> Result<Recipe, ExperimentError> {
         let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
         self.recipe(pair, proportion, candidate.scale.get())
     }
 
-    fn merged(&self, recipe: &Recipe, pair: [&str; 2]) -> Result<Model, ExperimentError> {
+    pub(super) fn merged(&self, recipe: &Recipe, pair: [&str; 2]) -> Result<Model, ExperimentError> {
         let inputs = Inputs {
             base: Some(self.model("base").clone()),
             models: pair.map(|name| self.model(name).clone()).to_vec(),
@@ -236,7 +239,11 @@ impl Bench<'_> {
         Ok(all)
     }
 
-    fn search(&self, pair: [&str; 2], candidates: &[Candidate]) -> Result<Campaign, ExperimentError> {
+    pub(super) fn search(
+        &self,
+        pair: [&str; 2],
+        candidates: &[Candidate],
+    ) -> Result<Campaign, ExperimentError> {
         let weights = self.weights(pair)?;
         let mut objective = MeanOfSkills { bench: self, pair, weights };
         Campaign::run(candidates, &mut objective).map_err(|ObjectiveError(source)| {

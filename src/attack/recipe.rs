@@ -128,6 +128,9 @@ pub struct Resources {
     pub prompts: Vec<String>,
 }
 
+/// What an attack is put together from.
+type Pieces = (Box<dyn Transformation>, Vec<Modifiable>, Vec<Box<dyn Constraint>>, Search);
+
 /// The similarity that TextBugger and BERT-Attack ask for (PromptBench's `min_sentence_cos_sim`).
 const ALIKE: f64 = 0.8;
 
@@ -163,7 +166,6 @@ impl Attack {
         let common = || vec![Modifiable::Once, Modifiable::STOPWORDS];
         let unknown = Search::Greedy(WordRanking::Unknown);
         let delete = Search::Greedy(WordRanking::Delete);
-        type Pieces = (Box<dyn Transformation>, Vec<Modifiable>, Vec<Box<dyn Constraint>>, Search);
         let (transformation, mut modifiable, constraints, search): Pieces = match name {
             AttackName::StressTest => {
                 (Box::new(Append::stress_test()), Vec::new(), Vec::new(), Search::BruteForce)

@@ -63,6 +63,9 @@ pub(super) struct Reproduce {
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
     pub(super) suite: String,
+    /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub.
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) masked_lm: Option<ModelRef>,
     #[command(flatten)]
     pub(super) running: Running,
 }
@@ -71,6 +74,12 @@ pub(super) struct Reproduce {
 pub(super) enum TableName {
     /// Single models and pairs, task arithmetic without and with M³.
     Table1,
+    /// StressTest on the prompts of SST-2 and CoLA.
+    Table2,
+    /// DeepWordBug on the prompts of SST-2 and CoLA.
+    Table5,
+    /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
+    Table6,
 }
 
 #[derive(Debug, Group)]

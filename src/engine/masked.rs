@@ -20,27 +20,28 @@ struct Parts {
     tensors: HashMap<String, Tensor>,
 }
 
-fn unusable(path: &Path, reason: impl ToString) -> EngineError {
+fn unusable(path: &Path, reason: &dyn ToString) -> EngineError {
     EngineError::Masked { path: path.to_owned(), reason: reason.to_string() }
 }
 
 impl Parts {
     /// `config.json`, `tokenizer.json` and `model.safetensors` of a folder, checked against each other.
     fn read(folder: &Path) -> Result<Self, EngineError> {
-        let text = |name: &str| files::read(&folder.join(name)).map_err(|e| unusable(folder, e));
+        let text = |name: &str| files::read(&folder.join(name)).map_err(|e| unusable(folder, &e));
         let path = folder.join("config.json");
         let config: serde_json::Value =
-            serde_json::from_slice(&text("config.json")?).map_err(|e| unusable(&path, e))?;
+            serde_json::from_slice(&text("config.json")?).map_err(|e| unusable(&path, &e))?;
         if config["model_type"] != "bert" {
             return Err(unusable(
                 &path,
-                format!("`model_type` is {}, but must be \"bert\"", config["model_type"]),
+                &format!("`model_type` is {}, but must be \"bert\"", config["model_type"]),
             ));
         }
-        let config: Config = serde_json::from_value(config).map_err(|e| unusable(&path, e))?;
+        let config: Config = serde_json::from_value(config).map_err(|e| unusable(&path, &e))?;
         let path = folder.join("tokenizer.json");
-        let mut tokenizer = Tokenizer::from_bytes(text("tokenizer.json")?).map_err(|e| unusable(&path, e))?;
-        tokenizer.with_truncation(None).map_err(|e| unusable(&path, e))?;
+        let mut tokenizer =
+            Tokenizer::from_bytes(text("tokenizer.json")?).map_err(|e| unusable(&path, &e))?;
+        tokenizer.with_truncation(None).map_err(|e| unusable(&path, &e))?;
         tokenizer.with_padding(None);
         let largest = tokenizer.get_vocab(true).into_iter().max_by_key(|&(_, id)| id);
         if let Some((token, id)) = largest.filter(|&(_, id)| id as usize >= config.vocab_size) {
@@ -48,18 +49,18 @@ impl Parts {
                 "it gives `{token}` the id {id}, but config.json has a vocabulary of {}: it belongs to another model",
                 config.vocab_size
             );
-            return Err(unusable(&path, reason));
+            return Err(unusable(&path, &reason));
         }
         let path = folder.join("model.safetensors");
         let tensors = candle_core::safetensors::load_buffer(&text("model.safetensors")?, &Device::Cpu)
-            .map_err(|e| unusable(&path, e))?;
+            .map_err(|e| unusable(&path, &e))?;
         let rows = tensors.iter().find(|(name, _)| name.ends_with(EMBEDDING)).map(|(_, t)| t.dims().to_vec());
         if rows.as_deref() != Some(&[config.vocab_size, config.hidden_size]) {
             let reason = format!(
                 "its word embedding is {rows:?}, but config.json says [{}, {}]: it has another vocabulary",
                 config.vocab_size, config.hidden_size
             );
-            return Err(unusable(&path, reason));
+            return Err(unusable(&path, &reason));
         }
         Ok(Self { config, tokenizer, tensors })
     }
@@ -101,7 +102,7 @@ impl MaskedBert {
     pub fn load(folder: &Path) -> Result<Self, EngineError> {
         let mut parts = Parts::read(folder)?;
         let mask_id = parts.tokenizer.token_to_id(Self::MASK).ok_or_else(|| {
-            unusable(&folder.join("tokenizer.json"), "it has no `[MASK]`: its vocabulary is not BERT's")
+            unusable(&folder.join("tokenizer.json"), &"it has no `[MASK]`: its vocabulary is not BERT's")
         })?;
         // The output head has the embedding's weights, and is stored without them.
         for (name, like) in [
@@ -113,7 +114,7 @@ impl MaskedBert {
             }
         }
         let model = BertForMaskedLM::load(parts.weights(), &parts.config)
-            .map_err(|e| unusable(&folder.join("model.safetensors"), e))?;
+            .map_err(|e| unusable(&folder.join("model.safetensors"), &e))?;
         let context = parts.config.max_position_embeddings;
         Ok(Self { tokenizer: parts.tokenizer, model, mask_id, context })
     }
@@ -156,7 +157,7 @@ impl SentenceBert {
     pub fn load(folder: &Path) -> Result<Self, EngineError> {
         let parts = Parts::read(folder)?;
         let model = BertModel::load(parts.weights(), &parts.config)
-            .map_err(|e| unusable(&folder.join("model.safetensors"), e))?;
+            .map_err(|e| unusable(&folder.join("model.safetensors"), &e))?;
         Ok(Self { tokenizer: parts.tokenizer, model, context: parts.config.max_position_embeddings })
     }
 }

@@ -8,10 +8,12 @@
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
+//! - `attack_table`: the jobs of Tables 2, 5 and 6
 //! - `quest`: a search as its file says it, and its jobs
 //! - `error`: what can go wrong
 
 mod attack;
+mod attack_table;
 mod error;
 mod judging;
 mod lab;
@@ -23,6 +25,7 @@ mod quest;
 mod table1;
 
 pub use attack::{Attacked, Figure, Target, attack};
+pub use attack_table::attack_table;
 pub use error::ExperimentError;
 pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};

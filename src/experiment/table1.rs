@@ -122,10 +122,11 @@ enum Job {
 /// Values of each item, by benchmark, on the test split.
 type Values = BTreeMap<BenchmarkId, Vec<f64>>;
 
-struct Bench<'a> {
-    family: Family<'a>,
-    lab: &'a Lab<'a>,
-    items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
+/// The models of a suite, and what they are asked.
+pub(super) struct Bench<'a> {
+    pub(super) family: Family<'a>,
+    pub(super) lab: &'a Lab<'a>,
+    pub(super) items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
 }
 
 impl Bench<'_> {
@@ -216,11 +217,11 @@ impl Bench<'_> {
         Ok(all)
     }
 
-    fn merged(&self, pairing: Pairing, candidate: &Candidate) -> Result<Model, ExperimentError> {
+    pub(super) fn merged(&self, pairing: Pairing, candidate: &Candidate) -> Result<Model, ExperimentError> {
         pairing.model(&self.family, &pairing.point(&self.family, candidate)?, self.lab.watch())
     }
 
-    fn search(&self, pairing: Pairing) -> Result<Campaign, ExperimentError> {
+    pub(super) fn search(&self, pairing: Pairing) -> Result<Campaign, ExperimentError> {
         let weights = self.weights(pairing.pair)?;
         let mut objective = MeanOfSkills { bench: self, pairing, weights };
         let candidates = pairing.candidates(&self.family)?;

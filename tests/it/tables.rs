@@ -74,6 +74,29 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(total_size(&project.path("out/runs")), before);
 }
 
+#[test]
+fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
+    let project = Project::new();
+    let suite = suite(&project);
+    let args = ["reproduce", "table2", "--suite", &suite, "--out", "out"];
+    let markdown = project.m3(&args).ok();
+    for wanted in ["> stand-in", "stresstest", "(98.53)", "LM & Code without M³", "[95 % interval]"] {
+        assert!(markdown.contains(wanted), "{wanted}: {markdown}");
+    }
+    let json = project.m3(&[&args[..], &["--json"]].concat()).ok();
+    assert_eq!(json, std::fs::read_to_string(project.path("out/table2.json")).unwrap());
+    let table: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!((rows.len(), rows[3]["published"]["pdr"].as_f64()), (12, Some(6.42)));
+    for row in rows {
+        assert_eq!(row["n"], 4, "{row}");
+        let clean = project.path("out/runs").join(row["runs"][0].as_str().unwrap());
+        assert!(clean.join("records.jsonl").is_file(), "{row}");
+    }
+    let said = project.m3(&["reproduce", "table6", "--suite", &suite, "--out", "out"]).fails(1);
+    assert!(said.contains("--masked-lm"), "{said}");
+}
+
 fn total_size(folder: &std::path::Path) -> u64 {
     std::fs::read_dir(folder)
         .unwrap()

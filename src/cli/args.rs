@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
     /// Attack the prompt of a benchmark: which prompt breaks the model, and how much does it hurt?
-    Attack(Attack),
+    Attack(Box<Attack>),
     /// Score answers that were generated elsewhere.
     Score(Score),
     /// Compare two models on the same items.

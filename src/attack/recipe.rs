@@ -145,18 +145,14 @@ impl Attack {
         let id = name.id();
         let mut notes = Vec::new();
         let mut alike = || -> Vec<Box<dyn Constraint>> {
-            match &resources.encoder {
-                Some(encoder) => {
-                    let encoder = Arc::clone(encoder);
-                    vec![Box::new(SentenceSimilarity { encoder, threshold: ALIKE })]
-                }
-                None => {
-                    notes.push(format!(
-                        "no sentence encoder was given: candidates need not have a cosine of {ALIKE} with the prompt"
-                    ));
-                    Vec::new()
-                }
+            if let Some(encoder) = &resources.encoder {
+                let encoder = Arc::clone(encoder);
+                return vec![Box::new(SentenceSimilarity { encoder, threshold: ALIKE })];
             }
+            notes.push(format!(
+                "no sentence encoder was given: candidates need not have a cosine of {ALIKE} with the prompt"
+            ));
+            Vec::new()
         };
         let synonyms = |most| -> Result<Synonym, AttackError> {
             let what = "synonyms: a file of word vectors, or a WordNet folder";

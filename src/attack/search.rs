@@ -21,6 +21,16 @@ pub enum WordRanking {
     Delete,
 }
 
+impl WordRanking {
+    /// The text without word `index`.
+    fn without(self, text: &AttackedText, index: usize) -> AttackedText {
+        match self {
+            Self::Unknown => text.replace(index, "[UNK]"),
+            Self::Delete => text.replace(index, ""),
+        }
+    }
+}
+
 /// In which order candidates are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Search {
@@ -160,13 +170,6 @@ impl Attack {
         Ok(allowed)
     }
 
-    fn without(&self, text: &AttackedText, index: usize, ranking: WordRanking) -> AttackedText {
-        match ranking {
-            WordRanking::Unknown => text.replace(index, "[UNK]"),
-            WordRanking::Delete => text.replace(index, ""),
-        }
-    }
-
     /// Queries at most, the clean prompt's included.
     pub fn most_queries(&self, prompt: &str) -> usize {
         let words = self.attacked(&self.read(prompt)).len();
@@ -191,7 +194,7 @@ impl Attack {
             }
             Search::Greedy(ranking) => {
                 let words = self.attacked(&text);
-                add(Stage::Ranking, words.iter().map(|&at| self.without(&text, at, ranking)).collect());
+                add(Stage::Ranking, words.iter().map(|&at| ranking.without(&text, at)).collect());
                 for at in words {
                     add(Stage::Candidate, self.candidates(&text, &text, &[at], &mut draws)?);
                 }
@@ -238,7 +241,7 @@ impl Attack {
         let words = self.attacked(original);
         let mut scores = Vec::with_capacity(words.len());
         for &at in words.iter().take(hunt.left()) {
-            scores.push(hunt.ask(Stage::Ranking, self.without(original, at, ranking).text(), None)?);
+            scores.push(hunt.ask(Stage::Ranking, ranking.without(original, at).text(), None)?);
         }
         let (mut current, mut query, mut score) = (original.clone(), 0, None);
         for at in ranking::descending(&scores) {

@@ -37,7 +37,7 @@ pub(super) enum Command {
     /// Look for the direction and the magnitude that merge best.
     Search(Search),
     /// Attack the prompt of a benchmark: which prompt breaks the model, and how much does it hurt?
-    Attack(Attack),
+    Attack(Box<Attack>),
     /// Score answers that were generated elsewhere.
     Score(Score),
     /// Let a judge say which of two models' answers are better, as alpaca_eval does.

@@ -168,7 +168,7 @@ fn told(one: &Attacked, profile: &str) -> String {
     line(figure("attacked", &one.attacked));
     match one.pdr {
         Some(pdr) => {
-            line(format!("PDR      {}{}, 95 % by paired bootstrap", percent(pdr), range(one.pdr_ci95)))
+            line(format!("PDR      {}{}, 95 % by paired bootstrap", percent(pdr), range(one.pdr_ci95)));
         }
         None => line("PDR      none: the model is never right without an attack".into()),
     }

@@ -37,7 +37,7 @@ pub struct PublishedAttacks {
 type Printed = (Option<f64>, Option<f64>, Option<f64>);
 
 /// The rows in the paper's order: for each pair and data set, without and with M³.
-const fn rows(printed: [Printed; 12]) -> [PublishedAttack; 12] {
+const fn rows(printed: &[Printed; 12]) -> [PublishedAttack; 12] {
     let pairs = ["math+code", "lm+math", "lm+code"];
     let mut all =
         [PublishedAttack { models: "", benchmark: "", m3: false, clean: None, attacked: None, pdr: None };
@@ -74,7 +74,7 @@ const METHOD: &str = "The paper says that these models are merged by task arithm
 pub const TABLE2: PublishedAttacks = PublishedAttacks {
     name: "table2",
     attack: "stresstest",
-    rows: rows([
+    rows: rows(&[
         two(57.68, 38.97),
         two(86.24, 35.77),
         two(45.54, 98.53),
@@ -101,7 +101,7 @@ pub const TABLE2: PublishedAttacks = PublishedAttacks {
 pub const TABLE5: PublishedAttacks = PublishedAttacks {
     name: "table5",
     attack: "deepwordbug",
-    rows: rows([
+    rows: rows(&[
         three(57.68, 50.92, 11.73),
         three(78.21, 49.20, 37.10),
         three(72.87, 31.35, 56.97),
@@ -129,7 +129,7 @@ pub const TABLE5: PublishedAttacks = PublishedAttacks {
 pub const TABLE6: PublishedAttacks = PublishedAttacks {
     name: "table6",
     attack: "bertattack",
-    rows: rows([
+    rows: rows(&[
         three(57.68, 49.66, 13.92),
         three(78.21, 75.00, 4.11),
         (Some(45.54), Some(39.41), None),

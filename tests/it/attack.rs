@@ -57,7 +57,6 @@ impl Victim for Stub<'_> {
 }
 
 fn traces() -> Option<Vec<Value>> {
-    #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let folder = folder("M3_PARITY").or_else(|| Some(folder("M3_SHARED")?.join("parity/visible")));
     let Some(folder) = folder else {
@@ -156,7 +155,9 @@ fn parity_with_the_references_traces() {
     for (name, (rows, apart, details)) in sets {
         let agree = rows - apart.len();
         println!("{name}: {rows} rows, {agree} agree");
-        details.iter().for_each(|line| println!("  {line}"));
+        for line in &details {
+            println!("  {line}");
+        }
         let counts = json!({
             "set": name, "rows": rows, "agree": agree, "left_out": 0, "disagree": apart, "details": details
         });
@@ -222,7 +223,7 @@ impl Victim for Hasty<'_> {
         match hopeless.filter(|hopeless| whole >= *hopeless) {
             Some(hopeless) => {
                 self.1 += 1;
-                Ok(Accuracy::AtLeast((hopeless + whole) / 2.0))
+                Ok(Accuracy::AtLeast(f64::midpoint(hopeless, whole)))
             }
             None => Ok(Accuracy::Exact(whole)),
         }

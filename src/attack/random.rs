@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(draws.number(4, 5), 4);
         assert_eq!(draws.number(2, 9), AFTER);
     }
-    const PYTHON: [u32; 3] = [1390851128, 4071050724, 647892279];
+    const PYTHON: [u32; 3] = [1_390_851_128, 4_071_050_724, 647_892_279];
     const LETTERS: &str = "iKZWeqhF";
     const NUMBERS: [usize; 8] = [5, 8, 9, 5, 0, 0, 1, 7];
     const AFTER: usize = 7;

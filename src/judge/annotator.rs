@@ -308,6 +308,6 @@ mod tests {
         assert!(refused(&format!("colour = 1\n{card}"), prompt).contains("colour"));
         assert!(refused(card, &prompt.replace("{output_2}", "")).contains("{output_2} exactly once"));
         assert!(refused(&card.replace("version = 1", "version = 9"), prompt).contains("up to 1"));
-        assert!(refused(&card.replace(r"output \\(a\\)", "("), prompt).contains("x/annotator.toml"));
+        assert!(refused(&card.replace(r"output \(a\)", "("), prompt).contains("x/annotator.toml"));
     }
 }

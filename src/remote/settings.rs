@@ -82,7 +82,7 @@ impl RemoteSettings {
     /// A server with the usual patience.
     pub fn new(base_url: &str, model: &str) -> Result<Self, RemoteError> {
         let bad = |reason| RemoteError::BadUrl { url: without_login(base_url), reason };
-        let base_url = base_url.trim().trim_end_matches('/');
+        let base_url = base_url.trim();
         let rest = base_url.strip_prefix("http://").or_else(|| base_url.strip_prefix("https://"));
         let rest = rest.ok_or_else(|| bad("it does not begin with http:// or https://"))?;
         let host = rest.split('/').next().unwrap_or_default();
@@ -95,11 +95,11 @@ impl RemoteSettings {
         if rest.contains(['?', '#']) || rest.contains(char::is_whitespace) {
             return Err(bad("it has a query, a fragment or a blank"));
         }
-        if ["/completions", "/chat"].iter().any(|end| base_url.ends_with(end)) {
+        if ["/completions", "/chat"].iter().any(|end| base_url.trim_end_matches('/').ends_with(end)) {
             return Err(bad("it is the address of one service"));
         }
         Ok(Self {
-            base_url: base_url.to_owned(),
+            base_url: base_url.trim_end_matches('/').to_owned(),
             model: model.to_owned(),
             key: None,
             key_variable: "OPENAI_API_KEY".to_owned(),

@@ -146,7 +146,7 @@ mod tests {
         let fit = length_controlled(&judged, Glm::LengthControlledMinimal, None).unwrap().unwrap();
         assert!((plain - 62.0).abs() < 1e-9);
         assert!((fit.length_controlled_winrate - 50.0).abs() < 2.5, "{fit:?}");
-        assert!(fit.weights[0] < -1.0 && fit.extreme);
+        assert!(fit.weights[0] < -1.0 && !fit.extreme, "{fit:?}");
     }
 
     #[test]

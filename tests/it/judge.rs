@@ -6,6 +6,7 @@ use crate::remote::{Asked, Does, Stub, fails, holds_no_key, says};
 use m3::files;
 use m3::judge::{Figures, Gamed, Glm, Judged, is_switched, length_controlled};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// The folder with alpaca_eval's annotations and figures, if the person who runs the tests has it.
@@ -452,4 +453,91 @@ fn a_checkpoint_at_hand_compares_likelihoods() {
     assert!(project.m3(&[&args[..], &chat].concat()).fails(1).contains("--base-url"));
     let nobody = project.m3(&[&args[..], &["--annotator", "m3_likelihood"]].concat()).fails(1);
     assert!(nobody.contains("--judge") && nobody.contains("--base-url"), "{nobody}");
+}
+
+/// From Python 3.11: `random.Random("is_switched_outputs" + instruction + "0").choices([False, True])` for all instructions of
+/// the evaluation set, as a text of 0 and 1; its SHA-256.
+#[test]
+fn parity_of_the_order_of_all_instructions() {
+    #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
+    let Ok(shared) = std::env::var("M3_SHARED") else { return };
+    let file = PathBuf::from(shared).join("datasets/alpaca_eval2_gpt4_1106_preview_outputs.json");
+    let rows: Value = serde_json::from_str(&files::read_text(&file).unwrap()).unwrap();
+    let bit = |row: &Value| if is_switched(row["instruction"].as_str().unwrap()) { '1' } else { '0' };
+    let bits: String = rows.as_array().unwrap().iter().map(bit).collect();
+    assert_eq!((bits.len(), bits.matches('1').count()), (805, 406));
+    let hash: String = Sha256::digest(bits.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    assert_eq!(hash, "8b3d93b6cd014bfa8a673db0a9d5d46cfff8efbafa44b8e7e4ba82878468030e");
+}
+
+#[test]
+fn killed_at_any_time_a_judgement_goes_on_and_pays_for_nothing_twice() {
+    let project = made();
+    let stub = Stub::new(|number, asked| {
+        std::thread::sleep(std::time::Duration::from_millis(60));
+        honest(number, asked)
+    });
+    let args =
+        ["judge", "alpaca_eval", "--outputs", "model.json", "--reference", "reference.json", "--base-url"];
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_m3"))
+        .args(args)
+        .arg(&stub.url)
+        .args(CHAT)
+        .args(["--concurrency", "1"])
+        .current_dir(project.root())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while stub.asked().len() < 5 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let text = files::read_text(&project.path("m3-runs/replies.jsonl")).unwrap();
+    let (asked, kept) = (stub.asked().len(), text.lines().count());
+    assert!(kept >= 4 && asked - kept <= 1, "{asked} asked, {kept} kept");
+    let result = parsed(&judge(&project, &stub, &CHAT));
+    assert_eq!((result["n_wins"].as_u64(), stub.asked().len() - asked), (Some(4), 2 * COUNT - kept));
+}
+
+/// A server that repeats a prompt with its log-probabilities, one token for each word; it likes good answers.
+#[test]
+fn likelihoods_are_taken_from_a_server_that_tells_them() {
+    let project = made();
+    let echo = |with_echo: bool| {
+        Stub::new(move |_, asked| {
+            let prompt = asked.body["prompt"].as_str().unwrap();
+            let words: Vec<&str> = prompt.split_whitespace().collect();
+            let first = prompt.split("### Answer B").next().unwrap().contains("a good answer");
+            let likes = if prompt.ends_with(" A") { first } else { !first };
+            let mut of_words: Vec<Value> = vec![json!(-1.0); words.len()];
+            of_words[0] = Value::Null;
+            *of_words.last_mut().unwrap() = json!(if likes { -0.5 } else { -2.5 });
+            let mut tokens: Vec<Value> = words.iter().map(|w| json!(w)).collect();
+            tokens.push(json!("."));
+            of_words.push(json!(-0.1));
+            let logprobs = if with_echo && asked.body["echo"] == true {
+                json!({"tokens": tokens, "token_logprobs": of_words, "top_logprobs": null})
+            } else {
+                json!({"tokens": ["."], "token_logprobs": [-0.1]})
+            };
+            let reply = json!({"choices": [{"text": ".", "finish_reason": "length", "logprobs": logprobs}],
+                "usage": {"prompt_tokens": words.len(), "completion_tokens": 1}});
+            Does::Answers(200, None, reply.to_string())
+        })
+    };
+    let likelihood = ["--annotator", "m3_likelihood", "--model", "m"];
+    let deaf = judge(&project, &echo(false), &likelihood).fails(1);
+    assert!(deaf.contains("log-probabilities of a prompt") && deaf.contains("vLLM"), "{deaf}");
+    let stub = echo(true);
+    let result = parsed(&judge(&project, &stub, &likelihood));
+    // The verdicts differ by two nats: p = 1/(1 + e^-2) for the 4 that the model wins, 1 - p for the others.
+    let p = 1.0 / (1.0 + (-2.0_f64).exp());
+    let rate = 100.0 * (4.0 * p + 2.0 * (1.0 - p)) / 6.0;
+    assert!((result["win_rate"].as_f64().unwrap() - rate).abs() < 1e-9, "{result}");
+    assert!(result["position_bias"]["points"].as_f64().unwrap().abs() < 1e-9);
+    // For each of 12 questions: the prompt alone, and each verdict.
+    assert_eq!(stub.asked().len(), 36);
 }

@@ -4,7 +4,7 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `merge`, `inspect`, `generate`,
+//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `data`, `merge`, `inspect`, `generate`,
 //!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
@@ -12,6 +12,7 @@
 mod args;
 mod bench;
 mod compare;
+mod data;
 mod doctor;
 mod eval;
 mod failure;
@@ -45,6 +46,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Score(a) => score::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),
+        Command::Data(a) => data::run(a, &settings, &output),
         Command::Merge(a) => merge::run(a, &settings, &output),
         Command::Inspect(a) => inspect::run(a, &settings, &output),
         Command::Generate(a) => generate::run(a, &settings, &output),

@@ -5,15 +5,18 @@
     reason = "a test may fail where it stands, and makes its files without the crate's own wrapper"
 )]
 
+mod adding;
 mod bench;
 mod cli;
 mod compare;
+mod data;
 mod engine;
 mod formats;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
 mod layers;
+mod math;
 mod merge;
 mod mergekit;
 mod pieces;

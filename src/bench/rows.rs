@@ -52,7 +52,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, BenchError> {
         let at = e.utf8_error().valid_up_to();
         let before = &e.as_bytes()[..at];
         let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |newline| newline + 1);
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        let line = before.split(|b| *b == b'\n').count();
         BenchError::NotUtf8 { path: path.to_owned(), line, byte: at - start + 1 }
     })
 }

@@ -115,7 +115,7 @@ fn depths(tokens: &[Token]) -> Option<Vec<usize>> {
         match token {
             Token::Open(_) | Token::Matrix | Token::Command("lfloor" | "lceil") => depth += 1,
             Token::Close(_) | Token::EndMatrix | Token::Command("rfloor" | "rceil") => {
-                depth = depth.checked_sub(1)?
+                depth = depth.checked_sub(1)?;
             }
             _ => {}
         }
@@ -285,10 +285,9 @@ fn equation(sides: &[&[Token]], deep: usize) -> Option<Answer> {
         Some(all) if constant(all) => read(last, deep + 1),
         Some([left, right]) => Some(Answer::Equation(left.clone(), right.clone())),
         Some([.., value]) if !value.varies() => read(last, deep + 1),
-        Some(_) => None,
         // The value may have a unit, or be no number at all.
         None if sides.len() == 2 && is_name(first) => read(last, deep + 1),
-        None => None,
+        _ => None,
     }
 }
 

@@ -441,13 +441,11 @@ impl<'a> Lexer<'a> {
             }
             let before = self.rest;
             self.rest = index;
-            match self.braced() {
-                Some(inner) => name = name + "_" + inner.trim(),
-                None => {
-                    self.rest = before;
-                    break;
-                }
-            }
+            let Some(inner) = self.braced() else {
+                self.rest = before;
+                break;
+            };
+            name = name + "_" + inner.trim();
         }
         self.out.push(Token::Symbol(name));
     }
@@ -503,7 +501,7 @@ impl<'a> Lexer<'a> {
                 .braced()
                 .filter(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
             {
-                Some(digits) => literal.repeating = digits.to_owned(),
+                Some(digits) => literal.repeating.push_str(digits),
                 None => self.rest = before,
             }
         }
@@ -537,7 +535,7 @@ impl<'a> Lexer<'a> {
             three(rest).then_some(rest)
         });
         let comma = || {
-            let groups = self.thousands && self.open == 0 && so_far.whole.trim_start_matches('0') != "";
+            let groups = self.thousands && self.open == 0 && so_far.whole.contains(|c| c != '0');
             self.rest.strip_prefix(',').filter(|rest| groups && three(rest))
         };
         if let Some(rest) = grouped.or_else(comma) {
@@ -586,7 +584,7 @@ impl<'a> Lexer<'a> {
             let all = literal.fraction.clone() + &zeros;
             let (moved, fraction) = all.split_at(exponent);
             literal.whole.push_str(moved);
-            literal.fraction = fraction.trim_end_matches('0').to_owned();
+            fraction.trim_end_matches('0').clone_into(&mut literal.fraction);
         }
     }
 

@@ -4,7 +4,8 @@
 //! different lists of fields can never have the same bytes.
 
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use sha2::{Digest as _, Sha256};
+use std::fmt::{self, Write as _};
 
 /// A content key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,9 +114,24 @@ impl Canonical {
     }
 }
 
+/// The SHA-256 of plain bytes, as published checksums are written: 64 lower-case hex digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing into a `String` cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sha256_of_the_standard_example() {
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
 
     #[test]
     fn fields_cannot_be_shifted_into_each_other() {

@@ -52,6 +52,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     fs::read(path).at("read", path)
 }
 
+/// A file opened for a library that reads files itself.
+pub fn open(path: &Path) -> Result<File> {
+    File::open(path).at("open", path)
+}
+
 /// The whole file, as UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).at("read", path)

@@ -1,6 +1,6 @@
 //! A benchmark, opened and checked: its card, its prompt and its scorer.
 
-use crate::bench::card::Card;
+use crate::bench::card::{Card, DataFile};
 use crate::bench::cases::{self, CaseResult};
 use crate::bench::dataset::{self, DataSource, Item, Split};
 use crate::bench::error::BenchError;
@@ -9,7 +9,7 @@ use crate::bench::prompt::Prompt;
 use crate::bench::registry::{self, ADAPTERS, NAMES, PROMPT_FILE};
 use crate::bench::score::{BadField, Scorer, Tools};
 use crate::bench::verdict::Verdict;
-use crate::completion::{Request, Sampling};
+use crate::completion::{LikelihoodRequest, Request, Sampling};
 use crate::digest::{Canonical, Digest};
 use crate::files;
 use crate::ids::BenchmarkId;
@@ -30,6 +30,8 @@ pub struct Benchmark {
     standard: Vec<Box<dyn Scorer>>,
     /// Name and contents of its hand-made cases.
     cases: (String, Cow<'static, str>),
+    /// The data that lies beside its card.
+    own_data: Option<PathBuf>,
 }
 
 /// What a model that always says the same is right about.
@@ -73,7 +75,8 @@ impl Benchmark {
         Self::assemble(&folder, card, adapter.prompt.into(), adapter.cases.into())
     }
 
-    /// Opens a benchmark in a folder of its own: a card, the template that it names, and `cases.json`.
+    /// Opens a benchmark in a folder of its own: a card, the template that it names, and `cases.json`. Where no data is named,
+    /// the folder `data` in it is read.
     pub fn from_folder(folder: &Path) -> Result<Self, BenchError> {
         let file = folder.join("benchmark.toml");
         if !files::is_file(&file) {
@@ -85,7 +88,9 @@ impl Benchmark {
         let card = Card::parse(&file.display().to_string(), &name, &files::read_text(&file)?)?;
         let prompt = files::read_text(&folder.join(&card.doc_to_text))?;
         let cases = files::read_text(&folder.join("cases.json"))?;
-        Self::assemble(&folder.display().to_string(), card, prompt.into(), cases.into())
+        let mut opened = Self::assemble(&folder.display().to_string(), card, prompt.into(), cases.into())?;
+        opened.own_data = Some(folder.join("data")).filter(|data| files::is_folder(data));
+        Ok(opened)
     }
 
     /// Opens a benchmark by its name, or else by its folder.
@@ -107,7 +112,8 @@ impl Benchmark {
         let scorer = registry::scorer(&file, &card.scorer)?;
         let standard =
             card.standard.iter().map(|m| registry::scorer(&file, &m.scorer)).collect::<Result<_, _>>()?;
-        Ok(Self { card, prompt, scorer, standard, cases: (format!("{folder}/cases.json"), cases) })
+        let cases = (format!("{folder}/cases.json"), cases);
+        Ok(Self { card, prompt, scorer, standard, cases, own_data: None })
     }
 
     /// Its name.
@@ -175,15 +181,34 @@ impl Benchmark {
         cases::run(self, &self.cases.0, &self.cases.1, tools)
     }
 
+    /// Where its data is: a benchmark in a folder of its own may bring it along.
+    fn data<'d>(&self, named: &'d DataSource) -> Cow<'d, DataSource> {
+        match (&self.own_data, named) {
+            (Some(own), DataSource::Embedded(_)) => Cow::Owned(DataSource::Folder(own.clone())),
+            _ => Cow::Borrowed(named),
+        }
+    }
+
+    /// Whether there is data where none is named.
+    pub fn has_data(&self) -> bool {
+        self.card.dataset.embedded.is_some() || self.own_data.is_some()
+    }
+
     /// The files from which [`Benchmark::items`] reads.
     pub fn data_files(&self, data: &DataSource, split: Split) -> Result<Vec<PathBuf>, BenchError> {
-        Ok(dataset::locate(&self.card, data, split)?.into_iter().map(|held| held.path).collect())
+        Ok(dataset::locate(&self.card, &self.data(data), split)?.into_iter().map(|held| held.path).collect())
+    }
+
+    /// Whether bytes are those that are published for `file`: fails with [`BenchError::Checksum`] if not. What has no
+    /// published checksum is taken.
+    pub fn accept(&self, file: &DataFile, bytes: &[u8]) -> Result<(), BenchError> {
+        dataset::accept(&self.card, file, Path::new(&file.name), bytes)
     }
 
     /// The items of a split, in the files' order. Every one has been checked: its prompt can be written and its answer
     /// can be scored.
     pub fn items(&self, data: &DataSource, split: Split) -> Result<Vec<Item>, BenchError> {
-        let rows = dataset::read(&self.card, data, split)?;
+        let rows = dataset::read(&self.card, &self.data(data), split)?;
         rows.into_iter()
             .map(|row| {
                 self.check(&row.item).map_err(|BadField { key, wanted }| BenchError::Field {
@@ -229,6 +254,17 @@ impl Benchmark {
             max_tokens: generation.max_gen_toks,
             stop: generation.until.clone(),
         })
+    }
+
+    /// What the model is asked, where it is not to generate but to say how likely given continuations are.
+    pub fn likelihood_request(&self, item: &Item) -> Result<Option<LikelihoodRequest>, BenchError> {
+        let Some(continuations) = self.scorer.continuations(item) else { return Ok(None) };
+        Ok(Some(LikelihoodRequest { prompt: self.prompt.render(&self.card.id, item)?, continuations }))
+    }
+
+    /// The field with the instruction, if answers are not scored here but judged elsewhere.
+    pub fn judged(&self) -> Option<&str> {
+        self.scorer.judged()
     }
 
     /// What the raw generated text is worth. May be called from any thread, with any text.

@@ -32,7 +32,8 @@ pub struct Card {
     pub citation: Option<String>,
     /// The file with the prompt template (Jinja, as lm-evaluation-harness renders it).
     pub doc_to_text: String,
-    /// How the answer is generated.
+    /// How the answer is generated; left out where nothing is, as with `multiple_choice`.
+    #[serde(default)]
     pub generation_kwargs: Generation,
     /// What is reported; one metric.
     pub metric_list: Vec<Metric>,
@@ -65,6 +66,13 @@ pub struct Generation {
     pub until: Vec<String>,
     /// Tokens at most.
     pub max_gen_toks: TokenCount,
+}
+
+/// Nothing is generated.
+impl Default for Generation {
+    fn default() -> Self {
+        Self { until: Vec::new(), max_gen_toks: TokenCount(0) }
+    }
 }
 
 /// What is reported.
@@ -135,12 +143,15 @@ pub struct Dataset {
 pub struct DataFile {
     /// The split that it holds.
     pub split: Split,
-    /// Its name in the data folder: JSON Lines, or tab-separated values if it ends in `.tsv`.
+    /// Its name in the data folder; its ending says what it is ([`Format`]).
     pub name: String,
-    /// Of tab-separated values, the names of the columns from left to right.
+    /// Where `m3 data pull` fetches it.
+    #[serde(default)]
+    pub hub: Option<HubFile>,
+    /// Of `.csv` and `.tsv`, the names of the columns from left to right; left out where the first line has them.
     #[serde(default)]
     pub columns: Vec<String>,
-    /// Whether the first line of tab-separated values has names of its own, and is no row.
+    /// Whether the first line has names of its own beside those of `columns`, and is no row.
     #[serde(default)]
     pub header: bool,
     /// Its number of rows, where that is fixed.
@@ -151,10 +162,44 @@ pub struct DataFile {
     pub sha256: Option<String>,
 }
 
+/// A file of a data set on a Hugging Face hub.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubFile {
+    /// `ORGANISATION/NAME`.
+    pub dataset: String,
+    /// A commit, a tag or a branch.
+    pub revision: String,
+    /// The file's path in the data set.
+    pub file: String,
+}
+
+/// What a data file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line; also what has no other ending.
+    JsonLines,
+    /// A JSON list of objects.
+    Json,
+    /// Comma-separated values with quotation marks (RFC 4180).
+    Csv,
+    /// Tab-separated values without quotation marks.
+    Tsv,
+    /// Apache Parquet.
+    Parquet,
+}
+
 impl DataFile {
-    /// Whether it holds tab-separated values.
-    pub(super) fn is_tsv(&self) -> bool {
-        Path::new(&self.name).extension().is_some_and(|ending| ending == "tsv")
+    /// What it is, by the ending of its name; a text may be compressed (`.gz`).
+    pub fn format(&self) -> Format {
+        let plain = self.name.strip_suffix(".gz").unwrap_or(&self.name);
+        match Path::new(plain).extension().and_then(|ending| ending.to_str()) {
+            Some("json") => Format::Json,
+            Some("csv") => Format::Csv,
+            Some("tsv") => Format::Tsv,
+            Some("parquet") if plain == self.name => Format::Parquet,
+            _ => Format::JsonLines,
+        }
     }
 }
 
@@ -181,8 +226,12 @@ impl Card {
             let got = format!("a list of {}", card.metric_list.len());
             return wrong("metric_list", got, "a list of one metric".to_owned());
         }
-        if card.generation_kwargs.max_gen_toks.0 == 0 {
-            return wrong("generation_kwargs.max_gen_toks", "0".to_owned(), "1 or more".to_owned());
+        if card.generation_kwargs.max_gen_toks.0 == 0 && card.scorer.name != "multiple_choice" {
+            return wrong(
+                "generation_kwargs.max_gen_toks",
+                "0 or left out".to_owned(),
+                "1 or more".to_owned(),
+            );
         }
         if card.generation_kwargs.until.iter().any(String::is_empty) {
             let accepted = "a list of texts that are not empty (an empty one would end every answer at once)";
@@ -201,11 +250,28 @@ impl Card {
                     "a plain file name".to_owned(),
                 );
             }
-            let tabs = file.is_tsv();
-            if tabs == file.columns.is_empty() || (file.header && !tabs) {
+            let table = matches!(file.format(), Format::Csv | Format::Tsv);
+            if !table && !file.columns.is_empty() || file.header && file.columns.is_empty() {
                 let got = format!("{} names for `{}`", file.columns.len(), file.name);
-                let accepted = "the names of the columns of a .tsv file, and left out for others".to_owned();
+                let accepted = "the names of the columns of a .csv or .tsv file, with `header` where its first line has \
+                                others, and left out for other files"
+                    .to_owned();
                 return wrong("dataset.files.columns", got, accepted);
+            }
+            if let Some(hub) = &file.hub {
+                let of_two = |text: &str| text.split('/').filter(|part| !part.is_empty()).count() == 2;
+                let inside = |text: &str| !text.split('/').any(|part| matches!(part, "" | "." | ".."));
+                if !of_two(&hub.dataset)
+                    || !inside(&hub.dataset)
+                    || !inside(&hub.revision)
+                    || !inside(&hub.file)
+                {
+                    let got = format!("{hub:?}");
+                    let accepted =
+                        "{ dataset = \"ORGANISATION/NAME\", revision = \"…\", file = \"path/in/it\" }"
+                            .to_owned();
+                    return wrong("dataset.files.hub", got, accepted);
+                }
             }
             if let Some(sum) = &file.sha256 {
                 let hex = sum.len() == 64 && sum.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
@@ -248,7 +314,7 @@ mod tests {
         assert!(refused(&GOOD.replace("3730d3", "XY")).contains("64 lower-case hex digits"));
         assert!(refused(&GOOD.replace("\"gsm8k_test", "\"../gsm8k_test")).contains("a plain file name"));
         let columns = GOOD.replace("rows = 1319", "rows = 1319\ncolumns = [\"a\"]");
-        assert!(refused(&columns).contains("a .tsv file"), "{}", refused(&columns));
+        assert!(refused(&columns).contains("a .csv or .tsv file"), "{}", refused(&columns));
         assert!(refused(&GOOD.replace("id = \"gsm8k\"", "id = \"gsm\"")).contains("the folder's name"));
     }
 }

@@ -6,7 +6,7 @@ use crate::bench::dataset::Item;
 use crate::bench::error::BenchError;
 use crate::bench::profile::Profile;
 use crate::bench::score::Tools;
-use crate::bench::verdict::Verdict;
+use crate::bench::verdict::{Unscored, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -29,7 +29,7 @@ struct Case {
     /// A metric of the standard profile; without it the paper's rules apply.
     #[serde(default)]
     metric: Option<String>,
-    /// The reason of the verdict, as it is stored.
+    /// The reason of the verdict, as it is stored; `needs_judge` where nothing is scored.
     is: String,
     /// The value, where it is not 1 for `correct` and 0 for everything else.
     #[serde(default)]
@@ -117,6 +117,9 @@ fn problem(benchmark: &Benchmark, case: &Case, item: &Item, tools: &Tools<'_>) -
             }
         }
     };
+    if let (Verdict::Unscored { why: Unscored::NeedsJudge }, "needs_judge") = (&verdict, case.is.as_str()) {
+        return None;
+    }
     let Verdict::Scored { value, extracted, reason } = &verdict else {
         return Some(format!("unscored: {verdict:?}"));
     };

@@ -2,14 +2,14 @@
 
 use crate::bench::card::{Card, DataFile};
 use crate::bench::error::BenchError;
-use crate::digest::{Canonical, Digest};
+use crate::bench::rows;
+use crate::digest::{Canonical, Digest, sha256};
 use crate::files;
 use crate::ids::ItemId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -150,26 +150,63 @@ pub(super) fn locate(card: &Card, data: &DataSource, split: Split) -> Result<Vec
 pub(super) fn read(card: &Card, data: &DataSource, split: Split) -> Result<Vec<Row>, BenchError> {
     let mut rows = Rows::default();
     for Held { path, file } in locate(card, data, split)? {
-        let before = rows.rows.len();
-        let text = files::read_text(&path)?;
         let file = file.as_ref();
-        if let Some(expected) = file.and_then(|f| f.sha256.as_ref()) {
-            let found = sha256(text.as_bytes());
-            if found != *expected {
-                let (expected, source_note) = (expected.clone(), card.source.clone());
-                return Err(BenchError::Checksum { path, expected, found, source_note });
-            }
+        let bytes = files::read(&path)?;
+        if let Some(file) = file {
+            accept(card, file, &path, &bytes)?;
         }
-        rows.parse(card, &path, file, &text)?;
-        let found = rows.rows.len() - before;
+        let raw = rows::read(&path, file, bytes)?;
+        let found = raw.len();
+        rows.add(card, &path, raw)?;
         match file.and_then(|f| f.rows) {
             Some(expected) if expected != found => {
                 return Err(BenchError::Rows { benchmark: card.id.clone(), path, expected, found });
             }
+            _ if found == 0 => return Err(BenchError::NoRows { path }),
             _ => {}
         }
     }
     Ok(rows.rows)
+}
+
+/// Makes sure that bytes are those that are published for `file`, if that is known.
+pub(super) fn accept(card: &Card, file: &DataFile, path: &Path, bytes: &[u8]) -> Result<(), BenchError> {
+    let Some(expected) = &file.sha256 else { return Ok(()) };
+    let found = sha256(bytes);
+    if found == *expected {
+        return Ok(());
+    }
+    let (path, expected, source_note) = (path.to_owned(), expected.clone(), card.source.clone());
+    Err(BenchError::Checksum { path, expected, found, source_note })
+}
+
+/// What is known of a data file in a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataState {
+    /// It is not there.
+    Missing,
+    /// It is there, and its bytes are the published ones.
+    Right,
+    /// It is there, and no checksum is published.
+    Unknown,
+    /// It is there with another SHA-256 than the published one.
+    Wrong {
+        /// The SHA-256.
+        found: String,
+    },
+}
+
+impl DataFile {
+    /// What is known of it in `folder`. Reads the whole file where there is a checksum.
+    pub fn state(&self, folder: &Path) -> Result<DataState, BenchError> {
+        let path = folder.join(&self.name);
+        if !files::is_file(&path) {
+            return Ok(DataState::Missing);
+        }
+        let Some(expected) = &self.sha256 else { return Ok(DataState::Unknown) };
+        let found = sha256(&files::read(&path)?);
+        Ok(if found == *expected { DataState::Right } else { DataState::Wrong { found } })
+    }
 }
 
 /// An item, and the file and the line (from 1) that it was read from.
@@ -186,26 +223,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn parse(
-        &mut self,
-        card: &Card,
-        path: &Path,
-        file: Option<&DataFile>,
-        text: &str,
-    ) -> Result<(), BenchError> {
+    fn add(&mut self, card: &Card, path: &Path, raw: Vec<rows::Raw>) -> Result<(), BenchError> {
         let path: Arc<Path> = path.into();
-        let table = file.filter(|f| f.is_tsv());
-        let header = usize::from(table.is_some_and(|f| f.header));
-        for (index, line_text) in text.lines().enumerate().skip(header) {
-            if line_text.trim().is_empty() {
-                continue;
-            }
-            let line = index + 1;
-            let raw = match table {
-                Some(file) => tab_separated(&path, line, &file.columns, line_text)?,
-                None => object(&path, line, line_text)?,
-            };
-            let fields = renamed(card, raw);
+        for rows::Raw { line, fields } in raw {
+            let fields = renamed(card, fields);
             let id = match named(card, &fields) {
                 None => self.rows.len().to_string().into(),
                 Some(Ok(id)) => id,
@@ -229,25 +250,6 @@ impl Rows {
         }
         Ok(())
     }
-}
-
-/// One line of JSON Lines.
-pub(super) fn object(path: &Path, line: usize, text: &str) -> Result<Map<String, Value>, BenchError> {
-    serde_json::from_str(text).map_err(|source| BenchError::Row { path: path.to_owned(), line, source })
-}
-
-/// One line of tab-separated values. Quotation marks are characters like others, as in GLUE's files.
-fn tab_separated(
-    path: &Path,
-    line: usize,
-    columns: &[String],
-    text: &str,
-) -> Result<Map<String, Value>, BenchError> {
-    let found = text.split('\t').count();
-    if found != columns.len() {
-        return Err(BenchError::Columns { path: path.to_owned(), line, found, expected: columns.to_owned() });
-    }
-    Ok(columns.iter().cloned().zip(text.split('\t').map(Value::from)).collect())
 }
 
 /// The row under the card's field names. A row may have a field under both names: its own name wins.
@@ -276,23 +278,9 @@ pub(super) fn name_in(value: &Value) -> Option<ItemId> {
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing into a `String` cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sha256_of_the_standard_example() {
-        // FIPS 180-2, appendix B.1.
-        assert_eq!(sha256(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    }
 
     #[test]
     fn an_item_is_its_content_whatever_the_order_of_its_fields() {

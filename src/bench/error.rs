@@ -125,6 +125,46 @@ pub enum BenchError {
         /// The file's number.
         found: usize,
     },
+    /// A JSON file that is not a list of objects.
+    #[error("`{}` is not a JSON list of objects (one object a line is for a name that ends in .jsonl)", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// JSON's own words, with the line.
+        source: serde_json::Error,
+    },
+    /// A line that is not in a table.
+    #[error("`{}`, line {line}, cannot be read: {reason}", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The reader's own words.
+        reason: String,
+    },
+    /// A Parquet file that cannot be read.
+    #[error("`{}` is not a Parquet file that can be read; fetch it again", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The reader's own words.
+        source: Box<parquet::errors::ParquetError>,
+    },
+    /// A compressed file that cannot be unpacked.
+    #[error("`{}` cannot be unpacked: {reason}", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A data file without a row.
+    #[error("`{}` has no rows: there is nothing to ask", path.display())]
+    NoRows {
+        /// The file.
+        path: PathBuf,
+    },
     /// A line that is not a JSON object.
     #[error("`{}`, line {line}, is not a JSON object", path.display())]
     Row {
@@ -195,6 +235,18 @@ pub enum BenchError {
         path: PathBuf,
         /// The names that exist.
         known: &'static [&'static str],
+    },
+    /// A name that no benchmark can have.
+    #[error("`{}` cannot be a benchmark's folder: its name must have letters, digits, `_` and `-` only", folder.display())]
+    NewName {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder that is there already.
+    #[error("`{}` is there already; nothing was changed", folder.display())]
+    NewExists {
+        /// The folder.
+        folder: PathBuf,
     },
     /// A file of hand-made cases that cannot be read as such.
     #[error("{file} is not a list of cases")]

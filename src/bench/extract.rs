@@ -33,6 +33,35 @@ pub(super) fn before_first<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
     text.find(mark).map(|at| strip(&text[..at]))
 }
 
+/// The contents of the last `\boxed{…}` that is closed.
+pub(super) fn last_boxed(text: &str) -> Option<&str> {
+    let inside = &text[text.rfind("\\boxed")? + "\\boxed".len()..];
+    let inner = inside.trim_start();
+    match inner.strip_prefix('{') {
+        Some(inner) => closed(inner),
+        // `\boxed 5`
+        None => {
+            inner.split_whitespace().next().map(|first| first.split(['$', '.', ',']).next().unwrap_or(first))
+        }
+    }
+}
+
+/// Up to the brace that closes.
+fn closed(inner: &str) -> Option<&str> {
+    let mut open = 1usize;
+    for (at, byte) in inner.bytes().enumerate() {
+        match byte {
+            b'{' => open += 1,
+            b'}' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some(&inner[..at]);
+        }
+    }
+    None
+}
+
 /// The zeros of every decimal digit (general category Nd) of Unicode 14, the version of Python 3.11; the nine others
 /// follow each. Python's `\d`, `int` and `float` take them all.
 const DIGIT_ZEROS: [u32; 66] = [

@@ -6,9 +6,12 @@
 //! - `benchmark.rs`: a benchmark, opened and checked
 //! - `card.rs`: `benchmark.toml`
 //! - `dataset.rs`: rows, where they are and what names them
+//! - `rows.rs`: JSON Lines, JSON, CSV, TSV and Parquet as rows
 //! - `prompt.rs`: templates
 //! - `profile.rs`: whose rules decide: the paper's, or the benchmark's own today
 //! - `outputs.rs`: answers that were generated elsewhere, joined to their items
+//! - `filter.rs`: steps that take an answer out of a text, as a card lists them
+//! - `scaffold/`, `scaffold.rs`: what a new benchmark begins with
 //! - `extract.rs`: finding the answer in the text
 //! - `score/`: the kinds of scorers
 //! - `verdict.rs`: what scoring says
@@ -22,19 +25,25 @@ mod cases;
 mod dataset;
 mod error;
 mod extract;
+mod filter;
 mod outputs;
 mod profile;
 mod prompt;
 mod registry;
+mod rows;
+mod scaffold;
 mod score;
 mod verdict;
 
 pub use benchmark::{Benchmark, Chance};
-pub use card::{Aggregation, Card, DataFile, Dataset, Generation, Metric, ScorerChoice, StandardMetric};
+pub use card::{
+    Aggregation, Card, DataFile, Dataset, Format, Generation, HubFile, Metric, ScorerChoice, StandardMetric,
+};
 pub use cases::CaseResult;
-pub use dataset::{DataSource, Item, Split};
+pub use dataset::{DataSource, DataState, Item, Split};
 pub use error::BenchError;
 pub use outputs::{Answered, OutputRows, Outputs};
 pub use profile::{Measure, Profile};
-pub use score::{Tools, is_equiv};
+pub use scaffold::scaffold;
+pub use score::{Tools, is_equiv, same_value};
 pub use verdict::{Reason, Unscored, Verdict};

@@ -7,6 +7,7 @@
 use crate::bench::benchmark::Benchmark;
 use crate::bench::dataset::{self, Item, Split};
 use crate::bench::error::BenchError;
+use crate::bench::rows;
 use crate::bench::score::BadField;
 use crate::files;
 use crate::ids::ItemId;
@@ -158,7 +159,7 @@ fn row(path: &Path, line: usize, text: &str, benchmark: &Benchmark) -> Result<Ro
     let bad = |key: &str, wanted| {
         Err(BenchError::Field { path: path.to_owned(), line, key: key.to_owned(), wanted })
     };
-    let mut raw = dataset::object(path, line, text)?;
+    let mut raw = rows::object(path, line, text)?;
     let Some(Value::String(output)) = raw.remove(OUTPUT) else {
         return bad(OUTPUT, "a text, the model's answer");
     };

@@ -4,7 +4,8 @@
 use crate::bench::card::ScorerChoice;
 use crate::bench::error::BenchError;
 use crate::bench::score::{
-    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, LabelWord, LivebenchCoding, Math, Mbpp, Scorer, Typos,
+    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, Judged, LabelWord, LivebenchCoding, Matches, Math,
+    MathValue, Mbpp, MultipleChoice, Numeric, Scorer, Typos,
 };
 use serde::de::DeserializeOwned;
 
@@ -51,6 +52,7 @@ adapters! {
     "livebench_lcb_generation",
     "livebench_coding_completion",
     "ifeval",
+    "alpaca_eval",
 }
 
 type Make = fn(toml::Table) -> Result<Box<dyn Scorer>, toml::de::Error>;
@@ -59,11 +61,16 @@ type Make = fn(toml::Table) -> Result<Box<dyn Scorer>, toml::de::Error>;
 const SCORERS: &[(&str, Make)] = &[
     ("gsm8k", make::<Gsm8k>),
     ("math", make::<Math>),
+    ("math_value", make::<MathValue>),
     ("humaneval", make::<HumanEval>),
     ("mbpp", make::<Mbpp>),
     ("exact", make::<Exact>),
     ("exact_match", make::<ExactMatch>),
+    ("numeric", make::<Numeric>),
+    ("regex", make::<Matches>),
     ("label_word", make::<LabelWord>),
+    ("multiple_choice", make::<MultipleChoice>),
+    ("judged", make::<Judged>),
     ("typos", make::<Typos>),
     ("ifeval", make::<Ifeval>),
     ("livebench_coding", make::<LivebenchCoding>),

@@ -77,6 +77,8 @@ pub enum Unscored {
         /// What it draws.
         what: String,
     },
+    /// It must be judged, by a person or by another model.
+    NeedsJudge,
     /// The answer is a program, and no sandbox was given to run it in.
     NoSandbox,
     /// The sandbox could not run the program.

@@ -1,24 +1,50 @@
-//! Models on a Hugging Face hub: found in the cache that its other tools share, or fetched into it.
+//! Models, and files of data sets, on a Hugging Face hub: found in the cache that its other tools share, or fetched into it.
 //!
-//! The cache is laid out as `hub/models--ORGANISATION--NAME/snapshots/COMMIT/…`, with the commit of a branch in
-//! `refs/BRANCH` (huggingface_hub, "Understand caching"). What is whole in the cache is used without a network.
+//! The cache is laid out as `hub/models--ORGANISATION--NAME/snapshots/COMMIT/…` (`datasets--…` for data sets), with the
+//! commit of a branch in `refs/BRANCH` (huggingface_hub, "Understand caching"). What is whole in the cache is used without
+//! a network.
 
 use super::folder::{Index, WEIGHTS};
 use super::{CheckpointError, Location, OpenOptions};
+use crate::digest::sha256;
 use crate::files;
 use std::path::{Path, PathBuf};
 
 /// What is looked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Model,
     Adapter,
+    /// One file of a data set.
+    Data(String),
+}
+
+/// Where the file `name` of a data set is on disk; it is fetched if the cache lacks it and `options` do not forbid it.
+pub fn data_file(
+    dataset: &str,
+    revision: &str,
+    name: &str,
+    options: &OpenOptions<'_>,
+) -> Result<PathBuf, CheckpointError> {
+    let location = Location { place: dataset.to_owned(), revision: Some(revision.to_owned()) };
+    let path = find(&location, &Kind::Data(name.to_owned()), options)?.join(name);
+    let blob = files::canonical(&path)?;
+    // The cache names a large file by its SHA-256, as the hub announced it.
+    let announced = blob.file_name().and_then(|n| n.to_str()).filter(|n| n.len() == 64).unwrap_or_default();
+    if !announced.is_empty() && sha256(&files::read(&blob)?) != announced {
+        let reason = format!(
+            "its bytes are not those that the hub announced; remove `{}` and try again",
+            blob.display()
+        );
+        return Err(CheckpointError::Hub { id: format!("{location}/{name}"), reason });
+    }
+    Ok(path)
 }
 
 /// Where `location` is on disk. Fetches what the cache lacks, unless `options` forbid it.
 pub(super) fn find(
     location: &Location,
-    kind: Kind,
+    kind: &Kind,
     options: &OpenOptions<'_>,
 ) -> Result<PathBuf, CheckpointError> {
     let failed = |reason: String| CheckpointError::Hub { id: location.to_string(), reason };
@@ -26,7 +52,7 @@ pub(super) fn find(
         return Err(failed("no cache folder is known; set HF_HOME".into()));
     };
     let cache = home.join("hub");
-    if let Some(snapshot) = cached(&cache, location).filter(|s| is_whole(s, kind)) {
+    if let Some(snapshot) = cached(&cache, location, kind).filter(|s| is_whole(s, kind)) {
         return Ok(snapshot);
     }
     if options.hub.offline {
@@ -57,8 +83,9 @@ impl From<String> for Unfetched {
 }
 
 /// The snapshot of a revision, if the cache has one.
-fn cached(cache: &Path, location: &Location) -> Option<PathBuf> {
-    let folder = cache.join(format!("models--{}", location.place.replace('/', "--")));
+fn cached(cache: &Path, location: &Location, kind: &Kind) -> Option<PathBuf> {
+    let of = if matches!(kind, Kind::Data(_)) { "datasets" } else { "models" };
+    let folder = cache.join(format!("{of}--{}", location.place.replace('/', "--")));
     let revision = location.revision.as_deref().unwrap_or("main");
     if revision.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return None;
@@ -70,7 +97,7 @@ fn cached(cache: &Path, location: &Location) -> Option<PathBuf> {
 }
 
 /// Whether a snapshot has everything that opening it needs.
-fn is_whole(snapshot: &Path, kind: Kind) -> bool {
+fn is_whole(snapshot: &Path, kind: &Kind) -> bool {
     let has = |name: &str| files::is_file(&snapshot.join(name));
     let whole = |stem: &str| {
         let index = snapshot.join(format!("{stem}.index.json"));
@@ -81,6 +108,7 @@ fn is_whole(snapshot: &Path, kind: Kind) -> bool {
         index.is_some_and(|index| index.weight_map.values().all(|shard| has(shard)))
     };
     match kind {
+        Kind::Data(name) => has(name),
         Kind::Adapter => {
             has("adapter_config.json") && (has("adapter_model.safetensors") || has("adapter_model.bin"))
         }
@@ -94,7 +122,7 @@ fn is_whole(snapshot: &Path, kind: Kind) -> bool {
 }
 
 #[cfg(not(feature = "hub"))]
-fn fetch(_: &Location, _: Kind, _: &Path, _: &OpenOptions<'_>) -> Result<PathBuf, Unfetched> {
+fn fetch(_: &Location, _: &Kind, _: &Path, _: &OpenOptions<'_>) -> Result<PathBuf, Unfetched> {
     Err(Unfetched::Failed(
         "this program was built without the feature `hub`; fetch it by other means and name the folder"
             .into(),
@@ -126,7 +154,7 @@ mod client {
     /// and the next fetch goes on behind it.
     pub(super) fn fetch(
         location: &Location,
-        kind: Kind,
+        kind: &Kind,
         cache: &Path,
         options: &OpenOptions<'_>,
     ) -> Result<PathBuf, Unfetched> {
@@ -141,7 +169,8 @@ mod client {
         }
         let api = builder.build().map_err(|e| e.to_string())?;
         let revision = location.revision.clone().unwrap_or_else(|| "main".to_owned());
-        let repo = |revision: String| Repo::with_revision(location.place.clone(), RepoType::Model, revision);
+        let of = if matches!(kind, Kind::Data(_)) { RepoType::Dataset } else { RepoType::Model };
+        let repo = |revision: String| Repo::with_revision(location.place.clone(), of, revision);
         let named = Arc::new(api.repo(repo(revision.clone())));
         let begun = Instant::now();
         let info = patiently(hub.patience, watch, {
@@ -170,11 +199,18 @@ mod client {
     }
 
     /// The files of a repository that are needed, small ones first. Names that are no plain file names are not asked for.
-    fn choose(names: &[String], kind: Kind) -> Result<Vec<String>, String> {
+    fn choose(names: &[String], kind: &Kind) -> Result<Vec<String>, String> {
+        if let Kind::Data(name) = kind {
+            return if names.contains(name) {
+                Ok(vec![name.clone()])
+            } else {
+                Err(format!("it has no file `{name}`"))
+            };
+        }
         let plain = |n: &&String| !n.contains(['/', '\\']) && !n.starts_with('.');
         let names: Vec<&String> = names.iter().filter(plain).collect();
         let has = |name: &str| names.iter().any(|n| *n == name);
-        if kind == Kind::Adapter {
+        if *kind == Kind::Adapter {
             let weights = ["adapter_model.safetensors", "adapter_model.bin"].into_iter().find(|n| has(n));
             let weights = weights.ok_or("it has no adapter_model.safetensors and no adapter_model.bin")?;
             return if has("adapter_config.json") {
@@ -280,10 +316,10 @@ mod client {
     fn explain(error: &ApiError) -> String {
         let said = error.to_string();
         if ["401", "403"].iter().any(|code| said.ends_with(code)) {
-            "the hub has no such public model; check the name, or set HF_TOKEN if it is private or gated"
+            "the hub has no such public model or data set; check the name, or set HF_TOKEN if it is private or gated"
                 .into()
         } else if said.ends_with("404") {
-            "the hub has no such model or revision".into()
+            "the hub has no such model, data set or revision".into()
         } else {
             let said = said.trim_start_matches("request error: ");
             format!("the hub cannot be used ({said}); check the connection, or name a folder")

@@ -38,6 +38,7 @@ pub use config::{Biases, ModelConfig, RopeScaling};
 pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
 pub use gguf::Gguf;
+pub use hub::data_file;
 pub use lora::Lora;
 pub use manifest::{Manifest, TensorInfo};
 pub use opened::{Checkpoint, HubOptions, OpenOptions, model_folder};

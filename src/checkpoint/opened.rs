@@ -72,11 +72,11 @@ impl Checkpoint {
     /// A path is a folder (safetensors, or else PyTorch's `.bin`, or else exactly one GGUF file) or a GGUF file.
     /// What is no path is looked for in the hub's cache, and fetched from the hub if it is not there.
     pub fn open(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<Self, CheckpointError> {
-        let place = locate(&reference.base, hub::Kind::Model, options)?;
+        let place = locate(&reference.base, &hub::Kind::Model, options)?;
         let (path, companions, mut weights) = open_base(&place)?;
         let mut pinned = ModelRef { base: pin(&reference.base, &place)?, adapter: None };
         if let Some(location) = &reference.adapter {
-            let folder = locate(location, hub::Kind::Adapter, options)?;
+            let folder = locate(location, &hub::Kind::Adapter, options)?;
             pinned.adapter = Some(pin(location, &folder)?);
             let adapter = Lora::open(weights, &folder)?;
             for text in adapter.warnings() {
@@ -139,13 +139,13 @@ fn last(place: &str) -> &str {
 
 /// The folder of a model of any kind, wherever it is: nothing in it is opened.
 pub fn model_folder(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<PathBuf, CheckpointError> {
-    locate(&reference.base, hub::Kind::Model, options)
+    locate(&reference.base, &hub::Kind::Model, options)
 }
 
 /// Where something is on disk, after fetching it if need be.
 fn locate(
     location: &Location,
-    kind: hub::Kind,
+    kind: &hub::Kind,
     options: &OpenOptions<'_>,
 ) -> Result<PathBuf, CheckpointError> {
     let path = Path::new(&location.place);

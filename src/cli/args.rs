@@ -44,8 +44,10 @@ pub(super) enum Command {
     Judge(Judge),
     /// Compare two models on the same items.
     Compare(Compare),
-    /// List, show and check benchmarks.
+    /// List, show, check and begin benchmarks.
     Bench(Bench),
+    /// Say which data the benchmarks need and whether it is there, or fetch it.
+    Data(Data),
     /// Write a merge as a Hugging Face folder: of a recipe file, or of a recipe on flags.
     Merge(Merge),
     /// Say what models are, and whether they fit together; or what a recipe will do, and what it will cost.
@@ -99,7 +101,7 @@ pub(super) struct Eval {
     /// each with @REVISION (on a hub) and +ADAPTER (a LoRA).
     #[arg(value_parser = model)]
     pub(super) model: ModelRef,
-    /// Benchmarks, separated by commas.
+    /// Benchmarks, separated by commas: names, or folders with a benchmark.toml.
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) bench: Vec<String>,
     /// Folder with the real data sets [default: the embedded ones].
@@ -108,6 +110,9 @@ pub(super) struct Eval {
     /// Which part of the data.
     #[arg(long, value_enum, default_value_t = SplitName::Test)]
     pub(super) split: SplitName,
+    /// Whose rules decide what is right.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) profile: ProfileName,
     /// At most so many items of each benchmark, from the start.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
@@ -277,7 +282,7 @@ pub(super) struct Attacking {
     pub(super) attacks: Vec<String>,
     /// Whose rules: the paper's (three words, two candidates), or PromptBench's own.
     #[arg(long, value_enum, default_value_t)]
-    pub(super) profile: ProfileName,
+    pub(super) profile: RulesName,
     /// The labels that no attack changes, separated by commas [default: all labels of the benchmark].
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(super) labels: Vec<String>,
@@ -393,12 +398,23 @@ pub(super) struct Score {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum RulesName {
+    /// The paper's program.
+    #[default]
+    Paper,
+    /// PromptBench as it is.
+    Standard,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProfileName {
     /// The paper's program, bug for bug.
     #[default]
     Paper,
     /// The benchmark's own reference today.
     Standard,
+    /// Both, side by side.
+    Both,
 }
 
 #[derive(Debug, Group)]
@@ -440,6 +456,11 @@ pub(super) enum BenchCommand {
         /// The benchmark: a name, or a folder with a benchmark.toml.
         benchmark: String,
     },
+    /// Begin a benchmark: a folder with a card, a template, cases and some data, to be changed.
+    New {
+        /// The folder, which must not exist; the benchmark is named after it.
+        folder: PathBuf,
+    },
     /// Check a benchmark: its card and template, its data, its first prompts, and its hand-made cases.
     Check(BenchCheck),
 }
@@ -459,6 +480,40 @@ pub(super) struct BenchCheck {
     pub(super) prompts: usize,
     #[command(flatten)]
     pub(super) confining: Confining,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Data {
+    #[command(subcommand)]
+    pub(super) command: DataCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DataCommand {
+    /// Say which data each benchmark needs, whether it is in a folder, and whether its bytes are the published ones.
+    List {
+        /// Benchmarks: names, or folders with a benchmark.toml [default: all that m3 knows].
+        #[arg(value_name = "BENCH")]
+        benchmarks: Vec<String>,
+        /// The folder with the data sets.
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// Machine-readable output on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch data sets from a hub into a folder. What is there already is not fetched again.
+    Pull {
+        /// Benchmarks: names, or folders with a benchmark.toml [default: all that can be fetched].
+        #[arg(value_name = "BENCH")]
+        benchmarks: Vec<String>,
+        /// The folder to put them into; the same that --data takes elsewhere.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Machine-readable output on stdout.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,6 @@
 //! `m3 attack MODEL|RECIPE --bench … --attack …`, and `m3 attack preview`
 
-use super::args::{Attack as Args, AttackCommand, AttackPreview, Attacking, ProfileName};
+use super::args::{Attack as Args, AttackCommand, AttackPreview, Attacking, RulesName};
 use super::failure::Failure;
 use super::output::Output;
 use super::settings::{Settings, split};
@@ -96,10 +96,10 @@ fn stage_name(stage: Stage) -> &'static str {
     }
 }
 
-fn profile(name: ProfileName) -> &'static str {
+fn profile(name: RulesName) -> &'static str {
     match name {
-        ProfileName::Paper => "paper",
-        ProfileName::Standard => "standard",
+        RulesName::Paper => "paper",
+        RulesName::Standard => "standard",
     }
 }
 
@@ -113,8 +113,8 @@ fn known_labels(named: &[String], labels: &[String]) -> Result<Vec<String>, Fail
 
 fn attacks(flags: &Attacking, labels: &[String], resources: &Resources) -> Result<Vec<Attack>, Failure> {
     let rules = match flags.profile {
-        ProfileName::Paper => Rules::PAPER,
-        ProfileName::Standard => Rules::STANDARD,
+        RulesName::Paper => Rules::PAPER,
+        RulesName::Standard => Rules::STANDARD,
     };
     let protected = rules.protected(labels);
     let make = |name: &String| Ok(Attack::new(name.parse()?, rules, &protected, resources)?);

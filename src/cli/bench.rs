@@ -1,10 +1,10 @@
-//! `m3 bench list`, `m3 bench show NAME`, `m3 bench check NAME`
+//! `m3 bench list`, `m3 bench show NAME`, `m3 bench new FOLDER`, `m3 bench check NAME`
 
 use super::args::{Bench, BenchCheck, BenchCommand};
 use super::failure::Failure;
 use super::output::Output;
 use super::settings::{Settings, split};
-use crate::bench::{Benchmark, DataFile, Profile, Tools};
+use crate::bench::{Benchmark, DataFile, Profile, Tools, scaffold};
 use crate::sandbox;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -19,6 +19,16 @@ pub(super) fn run(args: &Bench, settings: &Settings, output: &Output) -> Result<
         }
         BenchCommand::Show { benchmark } => {
             output.result(&show(&Benchmark::open(benchmark)?));
+            Ok(ExitCode::SUCCESS)
+        }
+        BenchCommand::New { folder } => {
+            let files = scaffold(folder)?;
+            let mut text = String::new();
+            for file in files {
+                let _ = writeln!(text, "wrote {}", folder.join(file).display());
+            }
+            let _ = writeln!(text, "change them, and then: m3 bench check {}", folder.display());
+            output.result(&text);
             Ok(ExitCode::SUCCESS)
         }
         BenchCommand::Check(args) => check(args, settings, output),
@@ -96,14 +106,15 @@ fn check(args: &BenchCheck, settings: &Settings, output: &Output) -> Result<Exit
         format!("ok   card     {} version {}, scorer {}\n", card.id, card.version, card.scorer.name);
     let (source, split) = (settings.data(args.data.as_deref())?, split(args.split));
     let embedded = args.data.is_none();
-    let items = if embedded && card.dataset.embedded.is_none() {
+    let items = if embedded && !benchmark.has_data() {
         let _ = writeln!(text, "–    data     none comes with the project; check it with --data DIR");
         Vec::new()
     } else {
         let items = benchmark.items(&source, split)?;
         for path in benchmark.data_files(&source, split)? {
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-            let file = card.dataset.files.iter().find(|f| !embedded && f.name == name);
+            let ours = embedded && card.dataset.embedded.is_some();
+            let file = card.dataset.files.iter().find(|f| !ours && f.name == name);
             let sum = match file.map(|f| &f.sha256) {
                 Some(Some(_)) => "the published checksum",
                 _ => "no checksum to hold it against",

@@ -4,8 +4,8 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `merge`, `inspect`,
-//!   `generate`,
+//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `data`, `merge`,
+//!   `inspect`, `generate`,
 //!   `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
@@ -14,6 +14,7 @@ mod args;
 mod attack;
 mod bench;
 mod compare;
+mod data;
 mod doctor;
 mod eval;
 mod failure;
@@ -52,6 +53,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Judge(a) => judge::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),
+        Command::Data(a) => data::run(a, &settings, &output),
         Command::Merge(a) => merge::run(a, &settings, &output),
         Command::Inspect(a) => inspect::run(a, &settings, &output),
         Command::Generate(a) => generate::run(a, &settings, &output),

@@ -3,7 +3,7 @@
 use super::args::Score;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
-use super::settings::{Settings, profile, split};
+use super::settings::{Settings, profiles, split};
 use crate::bench::{Benchmark, Chance, Measure, OutputRows, Outputs, Profile, Tools, Verdict};
 use crate::evaluate::{Summary, VerdictRow, score_outputs, write_verdicts};
 use crate::event::{Event, Observer};
@@ -18,7 +18,8 @@ use std::process::ExitCode;
 #[derive(Serialize)]
 struct Scored<'a> {
     benchmark: &'a str,
-    profile: Profile,
+    /// Whose rules; of several profiles, each figure says it.
+    profile: String,
     /// Items that were scored or should have been.
     items: usize,
     /// Items of the data set without an output.
@@ -31,6 +32,7 @@ struct Scored<'a> {
 /// One figure; mean, standard error and interval in [0, 1].
 #[derive(Serialize)]
 struct Figure<'a> {
+    profile: Profile,
     metric: &'a str,
     #[serde(flatten)]
     summary: Summary,
@@ -38,8 +40,14 @@ struct Figure<'a> {
 
 pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let benchmark = Benchmark::open(&args.benchmark)?;
-    let profile = profile(args.profile);
-    let measures = benchmark.measures(profile)?;
+    let profiles = profiles(args.profile, &benchmark);
+    let mut of_profile = Vec::new();
+    let mut measures = Vec::new();
+    for profile in &profiles {
+        let these = benchmark.measures(*profile)?;
+        of_profile.extend(these.iter().map(|_| *profile));
+        measures.extend(these);
+    }
     let Outputs { answered, missing } = outputs(args, settings, &benchmark)?;
     // Fail before the expensive part.
     if let Some(folder) = args.verdicts.as_deref().and_then(Path::parent) {
@@ -60,27 +68,32 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
         return Err(Failure::Stopped("stopped; nothing was written".into()));
     };
     if let Some(path) = &args.verdicts {
-        let row = |measure: &Measure<'_>, id: &crate::ids::ItemId, verdict: &Verdict| VerdictRow {
-            benchmark: benchmark.id().clone(),
-            profile,
-            metric: measure.name.to_owned(),
-            id: id.clone(),
-            verdict: verdict.clone(),
+        let row = |profile: Profile, measure: &Measure<'_>, id: &crate::ids::ItemId, verdict: &Verdict| {
+            VerdictRow {
+                benchmark: benchmark.id().clone(),
+                profile,
+                metric: measure.name.to_owned(),
+                id: id.clone(),
+                verdict: verdict.clone(),
+            }
         };
-        let rows: Vec<VerdictRow> = measures
+        let rows: Vec<VerdictRow> = of_profile
             .iter()
-            .zip(&verdicts)
-            .flat_map(|(m, all)| answered.iter().zip(all).map(move |(a, v)| row(m, &a.item.id, v)))
+            .zip(measures.iter().zip(&verdicts))
+            .flat_map(|(p, (m, all))| answered.iter().zip(all).map(move |(a, v)| row(*p, m, &a.item.id, v)))
             .collect();
         write_verdicts(path, &rows)?;
     }
-    let figures = measures.iter().zip(&verdicts);
+    let figures = of_profile.iter().zip(measures.iter().zip(&verdicts));
+    let named: Vec<String> = profiles.iter().map(ToString::to_string).collect();
     let scored = Scored {
         benchmark: benchmark.id().as_str(),
-        profile,
+        profile: named.join(", "),
         items: answered.len(),
         missing: missing.len(),
-        metrics: figures.map(|(m, v)| Figure { metric: m.name, summary: Summary::of(v) }).collect(),
+        metrics: figures
+            .map(|(p, (m, v))| Figure { profile: *p, metric: m.name, summary: Summary::of(v) })
+            .collect(),
         chance: benchmark.chance(answered.iter().map(|a| &a.item)),
     };
     output.result(&if args.json { json(&scored) } else { table(&scored) });
@@ -105,10 +118,11 @@ fn json(scored: &Scored<'_>) -> String {
 
 fn table(scored: &Scored<'_>) -> String {
     let mut text = format!(
-        "{} by the {} profile: {} items\n{:<18} {:>6} {:>8} {:>6}  {:<16} {:>6} {:>6} {:>8} {:>9}\n",
+        "{} by the {} profile: {} items\n{:<9} {:<24} {:>6} {:>8} {:>6}  {:<16} {:>6} {:>6} {:>8} {:>9}\n",
         scored.benchmark,
         scored.profile,
         scored.items,
+        "profile",
         "metric",
         "n",
         "mean %",
@@ -119,12 +133,13 @@ fn table(scored: &Scored<'_>) -> String {
         "invalid",
         "unscored"
     );
-    for Figure { metric, summary: s } in &scored.metrics {
+    for Figure { profile, metric, summary: s } in &scored.metrics {
         let percent = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.2}", 100.0 * x));
         let ci = s.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
         let _ = writeln!(
             text,
-            "{metric:<18} {:>6} {:>8} {:>6}  {ci:<16} {:>6} {:>6} {:>8} {:>9}",
+            "{:<9} {metric:<24} {:>6} {:>8} {:>6}  {ci:<16} {:>6} {:>6} {:>8} {:>9}",
+            profile.to_string(),
             s.n,
             percent(s.mean),
             percent(s.standard_error),

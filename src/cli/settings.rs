@@ -6,7 +6,7 @@ use super::args::{
 };
 use super::failure::Failure;
 use super::output::Output;
-use crate::bench::{DataSource, Profile, Split};
+use crate::bench::{Benchmark, DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
 use crate::engine::Limits;
 use crate::experiment::{EngineChoice, LabSettings};
@@ -166,10 +166,13 @@ pub(super) fn split(name: SplitName) -> Split {
     }
 }
 
-pub(super) fn profile(name: ProfileName) -> Profile {
+/// The profiles that are meant: of both, those that the benchmark has.
+pub(super) fn profiles(name: ProfileName, benchmark: &Benchmark) -> Vec<Profile> {
     match name {
-        ProfileName::Paper => Profile::Paper,
-        ProfileName::Standard => Profile::Standard,
+        ProfileName::Paper => vec![Profile::Paper],
+        ProfileName::Standard => vec![Profile::Standard],
+        ProfileName::Both if benchmark.measures(Profile::Standard).is_err() => vec![Profile::Paper],
+        ProfileName::Both => vec![Profile::Paper, Profile::Standard],
     }
 }
 

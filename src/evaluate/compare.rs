@@ -56,7 +56,7 @@ pub fn compare(a: &Side, b: &Side, seed: u64) -> Result<Vec<Comparison>, Compare
     same("the benchmark", a, b, |row| row.benchmark.to_string())?;
     same("the profile", a, b, |row| row.profile.to_string())?;
     same("the metric", a, b, |row| row.metric.clone())?;
-    in_a.into_iter().map(|(metric, rows)| one(metric, &rows, &in_b[metric], seed)).collect()
+    in_a.iter().map(|(metric, rows)| one(metric, rows, &in_b[metric], seed)).collect()
 }
 
 /// The rows of one figure, with their order.
@@ -65,11 +65,13 @@ struct Figure<'s> {
     rows: HashMap<&'s ItemId, &'s VerdictRow>,
 }
 
-fn by_metric(side: &Side) -> Result<BTreeMap<&str, Figure<'_>>, CompareError> {
-    let mut found: BTreeMap<&str, Figure<'_>> = BTreeMap::new();
+/// The figures by name; where a side has both profiles, a name begins with its profile.
+fn by_metric(side: &Side) -> Result<BTreeMap<String, Figure<'_>>, CompareError> {
+    let mut found: BTreeMap<String, Figure<'_>> = BTreeMap::new();
+    let both = side.rows.iter().any(|row| row.profile != side.rows[0].profile);
     for row in &side.rows {
-        let figure =
-            found.entry(&row.metric).or_insert_with(|| Figure { order: Vec::new(), rows: HashMap::new() });
+        let name = if both { format!("{} {}", row.profile, row.metric) } else { row.metric.clone() };
+        let figure = found.entry(name).or_insert_with(|| Figure { order: Vec::new(), rows: HashMap::new() });
         figure.order.push(&row.id);
         if figure.rows.insert(&row.id, row).is_some() {
             return Err(CompareError::Twice {

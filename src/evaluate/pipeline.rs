@@ -3,7 +3,7 @@
 
 use super::{EvaluateError, Subject, Summary};
 use crate::bench::{Benchmark, Item, Tools, Verdict};
-use crate::completion::{Flow, Outcome, Refusal, Request};
+use crate::completion::{Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::ids::{BenchmarkId, RunId};
@@ -31,6 +31,8 @@ pub struct Evaluation {
     pub benchmark: BenchmarkId,
     /// The run that holds answers and verdicts.
     pub run: RunId,
+    /// One answer for each item, in the job's order.
+    pub answers: Vec<Answer>,
     /// One verdict for each item, in the job's order.
     pub verdicts: Vec<Verdict>,
     /// Their sum.
@@ -41,6 +43,31 @@ impl Evaluation {
     /// The value of each item; an unscored one counts as nothing gained.
     pub fn values(&self) -> Vec<f64> {
         self.verdicts.iter().map(|v| v.value().unwrap_or(0.0)).collect()
+    }
+}
+
+/// What the model is asked about one item.
+enum Ask {
+    /// A text to continue.
+    Text(Request),
+    /// How likely given continuations are.
+    Likelihood(LikelihoodRequest),
+}
+
+impl Ask {
+    fn new(benchmark: &Benchmark, item: &Item) -> Result<Self, EvaluateError> {
+        Ok(match benchmark.likelihood_request(item)? {
+            Some(request) => Self::Likelihood(request),
+            None => Self::Text(benchmark.request(item)?),
+        })
+    }
+
+    fn key(&self, subject: &Subject<'_>) -> Digest {
+        let (weights, companions, numerics) = (subject.weights, subject.companions, &subject.numerics);
+        match self {
+            Self::Text(request) => runs::answer_key(weights, companions, numerics, request),
+            Self::Likelihood(request) => runs::likelihood_key(weights, companions, numerics, request),
+        }
     }
 }
 
@@ -64,13 +91,13 @@ pub fn evaluate(
     let run = RunId::from(
         runs::run_key(subject.weights, subject.companions, &subject.numerics, benchmark, confinement).short(),
     );
-    let requests = job.items.iter().map(|i| job.benchmark.request(i)).collect::<Result<Vec<_>, _>>()?;
+    let requests = job.items.iter().map(|i| Ask::new(job.benchmark, i)).collect::<Result<Vec<_>, _>>()?;
     let tasks: Vec<Task<'_>> = job
         .items
         .iter()
         .zip(&requests)
         .map(|(item, request)| {
-            let answer = runs::answer_key(subject.weights, subject.companions, &subject.numerics, request);
+            let answer = request.key(subject);
             let verdict = runs::verdict_key(answer, item.digest(), benchmark, confinement);
             Task { item, answer, verdict }
         })
@@ -114,8 +141,13 @@ fn finish(
         .map(|t| ledger.verdict(&t.verdict).and_then(|v| serde_json::from_value(v.clone()).ok()))
         .collect::<Option<_>>()
         .ok_or(EvaluateError::Stopped)?;
+    let answers: Vec<Answer> = tasks
+        .iter()
+        .map(|t| ledger.answer(&t.answer).cloned())
+        .collect::<Option<_>>()
+        .ok_or(EvaluateError::Stopped)?;
     let summary = Summary::of(&verdicts);
-    Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, verdicts, summary })
+    Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, answers, verdicts, summary })
 }
 
 /// The production line: the engine on this thread, scorers on others, one ledger.
@@ -129,12 +161,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn run(
-        &self,
-        subject: &mut Subject<'_>,
-        requests: &[Request],
-        open: &[usize],
-    ) -> Result<(), EvaluateError> {
+    fn run(&self, subject: &mut Subject<'_>, requests: &[Ask], open: &[usize]) -> Result<(), EvaluateError> {
         let (answered, unanswered): (Vec<usize>, Vec<usize>) =
             open.iter().partition(|&&i| lock(&self.ledger).answer(&self.tasks[i].answer).is_some());
         let (send, receive) = mpsc::channel::<usize>();
@@ -179,7 +206,7 @@ impl Line<'_> {
     fn generate(
         &self,
         subject: &mut Subject<'_>,
-        requests: &[Request],
+        requests: &[Ask],
         unanswered: &[usize],
         send: &mpsc::Sender<usize>,
     ) -> Result<(), EvaluateError> {
@@ -193,18 +220,40 @@ impl Line<'_> {
             }
             groups[group].push(i);
         }
-        let asks: Vec<Request> = groups.iter().map(|group| requests[group[0]].clone()).collect();
-        subject.engine()?.complete(&asks, &mut |ask, outcome| {
-            let task = &self.tasks[groups[ask][0]];
-            let answer = answer(&asks[ask], outcome);
+        let record = |group: &Vec<usize>, answer: Answer| {
+            let task = &self.tasks[group[0]];
             if let Err(e) = lock(&self.ledger).record_answer(task.answer, &task.item.id, answer) {
                 self.fail(e);
             }
-            for &i in &groups[ask] {
+            for &i in group {
                 let _ = send.send(i);
             }
             if self.stopping() { Flow::Stop } else { Flow::Continue }
-        })?;
+        };
+        let (mut texts, mut text_groups) = (Vec::new(), Vec::new());
+        let (mut likelihoods, mut likelihood_groups) = (Vec::new(), Vec::new());
+        for group in groups {
+            match &requests[group[0]] {
+                Ask::Text(request) => {
+                    texts.push(request.clone());
+                    text_groups.push(group);
+                }
+                Ask::Likelihood(request) => {
+                    likelihoods.push(request.clone());
+                    likelihood_groups.push(group);
+                }
+            }
+        }
+        if !texts.is_empty() {
+            subject.engine()?.complete(&texts, &mut |ask, outcome| {
+                record(&text_groups[ask], answer(&texts[ask], outcome))
+            })?;
+        }
+        if !likelihoods.is_empty() && !self.stopping() {
+            subject.engine()?.likelihoods(&likelihoods, &mut |ask, outcome| {
+                record(&likelihood_groups[ask], likely(&likelihoods[ask], outcome))
+            })?;
+        }
         Ok(())
     }
 
@@ -246,14 +295,27 @@ fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
             generated_tokens: o.generated_tokens,
             finish: Some(o.finish),
         },
-        Err(refusal) => Answer {
+        Err(refusal) => refused(prompt, &refusal),
+    }
+}
+
+/// The answer to a question of likelihoods: their list as JSON. Nothing is generated.
+fn likely(request: &LikelihoodRequest, outcome: Result<Vec<Likelihood>, Refusal>) -> Answer {
+    let prompt = Digest::of_bytes(request.prompt.as_bytes());
+    match outcome {
+        Ok(likelihoods) => Answer {
             prompt,
-            text: Err(refusal.to_string()),
+            text: Ok(serde_json::to_string(&likelihoods).unwrap_or_else(|_| unreachable!("keys are strings"))),
             prompt_tokens: 0,
             generated_tokens: 0,
             finish: None,
         },
+        Err(refusal) => refused(prompt, &refusal),
     }
+}
+
+fn refused(prompt: Digest, refusal: &Refusal) -> Answer {
+    Answer { prompt, text: Err(refusal.to_string()), prompt_tokens: 0, generated_tokens: 0, finish: None }
 }
 
 /// A panic of another thread leaves these values whole: every change of theirs is one call.

@@ -1,16 +1,17 @@
 //! Engine, sandbox, benchmarks and store, plugged together: the one place that knows them all.
 
 use super::{ExperimentError, Model};
-use crate::bench::{Benchmark, DataSource, Item, Split, Tools};
+use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, Verdict};
 use crate::completion::Complete;
 use crate::digest::Canonical;
 use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
-use crate::evaluate::{Evaluation, Job, Subject, evaluate};
+use crate::evaluate::{Evaluation, Job, Subject, Summary, evaluate};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::remote::{Remote, RemoteSettings};
 use crate::runs::Store;
 use crate::sandbox::{self, Sandbox};
+use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -97,10 +98,19 @@ impl<'w> Lab<'w> {
         benchmarks: impl IntoIterator<Item = &'b BenchmarkId>,
         watch: &'w dyn Observer,
     ) -> Result<Self, ExperimentError> {
-        let mut loaded = BTreeMap::new();
-        for id in benchmarks {
-            loaded.insert(id.clone(), Benchmark::load(id)?);
-        }
+        let benchmarks: Vec<Benchmark> =
+            benchmarks.into_iter().map(Benchmark::load).collect::<Result<_, _>>()?;
+        Self::with(settings, benchmarks, watch)
+    }
+
+    /// The same with benchmarks that are open already.
+    pub fn with(
+        settings: LabSettings,
+        benchmarks: Vec<Benchmark>,
+        watch: &'w dyn Observer,
+    ) -> Result<Self, ExperimentError> {
+        let loaded: BTreeMap<BenchmarkId, Benchmark> =
+            benchmarks.into_iter().map(|benchmark| (benchmark.id().clone(), benchmark)).collect();
         let store = Store::open(&settings.store)?;
         let sandbox = if loaded.values().any(Benchmark::needs_programs) {
             let sandbox = sandbox::open(&settings.sandbox)?;
@@ -126,8 +136,8 @@ impl<'w> Lab<'w> {
         Ok(items)
     }
 
-    /// A benchmark that the lab was opened with.
-    pub(super) fn benchmark(&self, id: &BenchmarkId) -> Result<&Benchmark, ExperimentError> {
+    /// One of its benchmarks.
+    pub fn benchmark(&self, id: &BenchmarkId) -> Result<&Benchmark, ExperimentError> {
         match self.benchmarks.get(id) {
             Some(benchmark) => Ok(benchmark),
             // Not among those it was opened with; loading says what is wrong with an unknown name.
@@ -190,5 +200,33 @@ impl<'w> Lab<'w> {
         let job =
             Job { benchmark, items, tools: Tools { sandbox }, confinement: sandbox.map(Sandbox::describe) };
         Ok(evaluate(subject, &job, &self.store, self.watch)?)
+    }
+
+    /// The verdicts of each of a profile's measures on answers that are there.
+    pub fn score(
+        &self,
+        evaluation: &Evaluation,
+        items: &[Item],
+        profile: Profile,
+    ) -> Result<Vec<(String, Summary)>, ExperimentError> {
+        let benchmark = self.benchmark(&evaluation.benchmark)?;
+        let tools = Tools { sandbox: self.sandbox.as_deref().filter(|_| benchmark.needs_programs()) };
+        let one = |measure: &Measure<'_>| {
+            let verdicts: Vec<Verdict> = items
+                .par_iter()
+                .zip(&evaluation.answers)
+                .map(|(item, answer)| match &answer.text {
+                    Ok(text) => measure.score(item, text, &tools),
+                    Err(refusal) => Verdict::refused(refusal),
+                })
+                .collect();
+            (measure.name.to_owned(), Summary::of(&verdicts))
+        };
+        Ok(benchmark.measures(profile)?.iter().map(one).collect())
+    }
+
+    /// The folder of an evaluation's run.
+    pub fn folder(&self, evaluation: &Evaluation) -> PathBuf {
+        self.settings.store.join("runs").join(evaluation.run.as_str())
     }
 }

@@ -1,6 +1,6 @@
 //! What makes two facts the same fact.
 
-use crate::completion::Request;
+use crate::completion::{LikelihoodRequest, Request};
 use crate::digest::{Canonical, Digest};
 
 /// Same weights, same tokenizer and config, same way of computing, same request: same answer.
@@ -16,6 +16,21 @@ pub fn answer_key(weights: Digest, companions: Digest, numerics: &str, request: 
         form = form.text("stop", stop);
     }
     form.finish()
+}
+
+/// The same for the log-likelihoods of given continuations.
+pub fn likelihood_key(
+    weights: Digest,
+    companions: Digest,
+    numerics: &str,
+    request: &LikelihoodRequest,
+) -> Digest {
+    let form = Canonical::new("likelihoods/1")
+        .digest("weights", weights)
+        .digest("companions", companions)
+        .text("numerics", numerics)
+        .text("prompt", &request.prompt);
+    request.continuations.iter().fold(form, |form, text| form.text("continuation", text)).finish()
 }
 
 /// Same answer, same item, same benchmark (its card and scorer), same confinement of programs: same verdict.

@@ -497,14 +497,14 @@ fn embedded_right_answers_are_right() {
 // ── Parity: the reference programs' verdicts on real outputs ───────────────────────────────────────────────────────
 
 /// Reference data, if the person who runs the tests has it.
-struct Reference {
+pub(crate) struct Reference {
     /// `M3_PARITY`, or `parity/visible` under `M3_SHARED`: outputs with the reference programs' verdicts.
     outputs: PathBuf,
     /// `M3_DATASETS`, or `datasets` under `M3_SHARED`: the published data.
     datasets: PathBuf,
 }
 
-fn reference() -> Option<Reference> {
+pub(crate) fn reference() -> Option<Reference> {
     #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
     let folder = |name: &str| std::env::var(name).ok().map(PathBuf::from);
     let shared = folder("M3_SHARED");
@@ -518,7 +518,7 @@ fn reference() -> Option<Reference> {
 }
 
 impl Reference {
-    fn rows(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, name: &str) -> Vec<Value> {
         let text = files::read_text(&self.outputs.join(name)).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -526,15 +526,15 @@ impl Reference {
 
 /// Counts agreements and keeps disagreements.
 #[derive(Default)]
-struct Tally {
-    rows: usize,
+pub(crate) struct Tally {
+    pub(crate) rows: usize,
     skipped: usize,
-    apart: Vec<String>,
+    pub(crate) apart: Vec<String>,
     ids: Vec<Value>,
 }
 
 impl Tally {
-    fn compare<T: PartialEq + std::fmt::Debug>(&mut self, row: &Value, ours: &T, theirs: &T) {
+    pub(crate) fn compare<T: PartialEq + std::fmt::Debug>(&mut self, row: &Value, ours: &T, theirs: &T) {
         self.rows += 1;
         if ours != theirs {
             self.apart.push(format!("{}: ours {ours:?}, theirs {theirs:?}", row["id"]));
@@ -542,7 +542,7 @@ impl Tally {
         }
     }
 
-    fn report(&self, what: &str) {
+    pub(crate) fn report(&self, what: &str) {
         let agree = self.rows - self.apart.len();
         println!("{what}: {} rows, {agree} agree, {} left out", self.rows, self.skipped);
         for line in &self.apart {
@@ -556,7 +556,22 @@ impl Tally {
         println!("\nparity-json {counts}");
     }
 
-    fn demand(self, what: &str) {
+    /// Reports classes of disagreement in place of single rows.
+    pub(crate) fn explain(&mut self, what: &str, classes: &std::collections::BTreeMap<&str, usize>) {
+        let lines = classes.iter().map(|(class, rows)| format!("{rows} rows: {class}")).collect();
+        let rows = std::mem::replace(&mut self.apart, lines);
+        let (kept, apart) = (rows.len(), rows);
+        let agree = self.rows - kept;
+        println!("{what}: {} rows, {agree} agree", self.rows);
+        let counts = json!({
+            "set": what, "rows": self.rows, "agree": agree, "left_out": self.skipped, "disagree": self.ids,
+            "details": self.apart
+        });
+        println!("\nparity-json {counts}");
+        self.apart = apart;
+    }
+
+    pub(crate) fn demand(self, what: &str) {
         self.report(what);
         assert!(self.rows > 0 && self.apart.is_empty(), "{what}: {} disagree", self.apart.len());
     }

@@ -466,7 +466,7 @@ fn parity_of_the_order_of_all_instructions() {
     let bit = |row: &Value| if is_switched(row["instruction"].as_str().unwrap()) { '1' } else { '0' };
     let bits: String = rows.as_array().unwrap().iter().map(bit).collect();
     assert_eq!((bits.len(), bits.matches('1').count()), (805, 406));
-    let hash: String = Sha256::digest(bits.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let hash = Sha256::digest(bits.as_bytes()).iter().fold(String::new(), |hash, b| format!("{hash}{b:02x}"));
     assert_eq!(hash, "8b3d93b6cd014bfa8a673db0a9d5d46cfff8efbafa44b8e7e4ba82878468030e");
 }
 

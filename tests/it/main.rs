@@ -5,10 +5,12 @@
     reason = "a test may fail where it stands, and makes its files without the crate's own wrapper"
 )]
 
+mod adding;
 mod attack;
 mod bench;
 mod cli;
 mod compare;
+mod data;
 mod engine;
 mod formats;
 mod golden_logits;
@@ -17,6 +19,7 @@ mod hub;
 mod inspect;
 mod judge;
 mod layers;
+mod math;
 mod merge;
 mod mergekit;
 mod pieces;

@@ -15,10 +15,25 @@ use crate::bench::extract::{ANSWER_PHRASE, after_last, ascii_digit, strip};
 use crate::bench::verdict::Verdict;
 use serde::Deserialize;
 
-/// `math` has no options.
+/// The options of `math`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(in crate::bench) struct Math {}
+pub(in crate::bench) struct Math {
+    /// Where the answer stands.
+    #[serde(default)]
+    answer: Place,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Place {
+    /// Behind the last "The answer is: ", as in the paper's program.
+    #[default]
+    Phrase,
+    /// Between the first and the last dollar sign, or everywhere where there are no two, as in lm-evaluation-harness 0.4.13
+    /// (`lm_eval/tasks/hendrycks_math/utils.py`). This finds always something.
+    Dollars,
+}
 
 impl Scorer for Math {
     fn version(&self) -> u32 {
@@ -30,9 +45,11 @@ impl Scorer for Math {
     }
 
     fn score(&self, item: &Item, answer: &str, _: &Tools<'_>) -> Verdict {
-        let Some(pred) = extract(answer) else {
-            return Verdict::no_answer();
+        let pred = match self.answer {
+            Place::Phrase => extract(answer),
+            Place::Dollars => Some(between_dollars(answer)),
         };
+        let Some(pred) = pred else { return Verdict::no_answer() };
         let right = item.text("solution").and_then(gold).is_some_and(|gold| is_equiv(pred, gold));
         Verdict::judged(right, pred)
     }
@@ -45,9 +62,17 @@ fn extract(answer: &str) -> Option<&str> {
     Some(strip(sentence.strip_suffix('.').unwrap_or(sentence)))
 }
 
+/// What is between the first and the last dollar sign.
+fn between_dollars(answer: &str) -> &str {
+    match (answer.find('$'), answer.rfind('$')) {
+        (Some(first), Some(last)) if first < last => &answer[first + 1..last],
+        _ => answer,
+    }
+}
+
 /// The contents of the solution's last `\boxed{…}`, braces balanced. A last `\fbox` counts where there is no `\boxed`,
 /// but its contents are not taken out of it: like everything else without `\boxed{` it gives no answer.
-fn gold(solution: &str) -> Option<&str> {
+pub(super) fn gold(solution: &str) -> Option<&str> {
     let inside = &solution[solution.rfind("\\boxed")?..];
     let mut open = 0usize;
     for (at, byte) in inside.bytes().enumerate() {

@@ -68,8 +68,11 @@ fn rate(engine: &mut dyn Complete, requests: &[Request], runs: usize) -> Result<
 fn main() -> Result<(), Box<dyn Error>> {
     println!("kernel {}, {} threads", kernel_name(), rayon::current_num_threads());
     for (rows, inputs, outputs) in SHAPES {
-        let speed = matmul_gflops(rows, inputs, outputs, Duration::from_millis(300));
-        println!("matmul {rows:>4} x {inputs:>5} x {outputs:>6}: {speed:>7.1} GFLOP/s");
+        let speed = |half| matmul_gflops(rows, inputs, outputs, half, Duration::from_millis(300));
+        let (full, half) = (speed(false), speed(true));
+        println!(
+            "matmul {rows:>4} x {inputs:>5} x {outputs:>6}: {full:>7.1} GFLOP/s, bf16 weights {half:>7.1}"
+        );
     }
     let given = std::env::args().skip(1).find(|a| !a.starts_with("--"));
     let path = given.unwrap_or_else(|| "models/tiny/base".to_owned());

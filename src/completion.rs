@@ -42,6 +42,24 @@ pub enum Sampling {
     },
 }
 
+impl Sampling {
+    /// Checks that the numbers mean something.
+    pub fn check(self) -> Result<(), Refusal> {
+        let Self::Sample { temperature, top_k, top_p, .. } = self else { return Ok(()) };
+        let bad = |setting, value: String, want| Err(Refusal::Sampling { setting, value, want });
+        if !(temperature.is_finite() && temperature > 0.0) {
+            return bad("temperature", temperature.to_string(), "above 0; without sampling there is none");
+        }
+        if top_k == Some(0) {
+            return bad("top_k", "0".to_owned(), "at least 1");
+        }
+        match top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
+            Some(p) => bad("top_p", p.to_string(), "above 0 and at most 1"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// One prompt and texts that could follow it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LikelihoodRequest {
@@ -122,6 +140,16 @@ pub enum Refusal {
         /// The model's context length in tokens.
         context: usize,
     },
+    /// Keys and values of prompt and answer do not fit into the memory that may be used.
+    #[error(
+        "prompt and answer may need {tokens} tokens, but the memory holds the keys and values of {room}; ask for fewer new tokens, or give more memory"
+    )]
+    NoMemory {
+        /// Tokens of the prompt and of the longest answer.
+        tokens: usize,
+        /// Tokens that the memory holds.
+        room: usize,
+    },
     /// A setting of [`Sampling::Sample`] that means nothing.
     #[error("{setting} is {value}, but it must be {want}")]
     Sampling {
@@ -144,6 +172,12 @@ pub enum Refusal {
     #[error("the tokenizer refuses the prompt: {reason}")]
     Untokenizable {
         /// The tokenizer's own words.
+        reason: String,
+    },
+    /// A server would not answer this request.
+    #[error("the server refuses the request: {reason}")]
+    Server {
+        /// The server's own words.
         reason: String,
     },
 }
@@ -185,6 +219,12 @@ pub trait Complete {
         requests: &[LikelihoodRequest],
         deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
     ) -> Result<(), CompleteError>;
+
+    /// The token ids that `prompt` becomes, where the engine knows them.
+    fn prompt_ids(&self, prompt: &str) -> Option<Vec<u32>> {
+        let _ = prompt;
+        None
+    }
 
     /// What makes two engines' answers comparable: implementation, element type, and a version that changes whenever
     /// an answer could. Part of every answer's key.

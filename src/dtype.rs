@@ -80,20 +80,28 @@ impl DType {
         out: &mut [f32],
         fill: impl FnOnce(&mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        /// Elements that are moved out of the way of their own wider selves at a time.
+        /// Elements that are widened at a time.
         const STEP: usize = 512;
-        let bytes = out.len() * self.size();
+        let (len, size) = (out.len(), self.size());
         let memory: &mut [u8] = bytemuck::cast_slice_mut(out);
-        let first = memory.len() - bytes;
+        let first = memory.len() - len * size;
         fill(&mut memory[first..])?;
         // The bytes lie at the end and are widened from the front: nothing is overwritten before it was read.
-        let mut narrow = [0u8; 4 * STEP];
-        for at in (0..out.len()).step_by(STEP) {
-            let n = STEP.min(out.len() - at);
-            let narrow = &mut narrow[..n * self.size()];
-            let from = first + at * self.size();
-            narrow.copy_from_slice(&bytemuck::cast_slice::<f32, u8>(out)[from..][..n * self.size()]);
-            self.widen(narrow, &mut out[at..][..n]);
+        for at in (0..len).step_by(STEP) {
+            let n = STEP.min(len - at);
+            let (done, from) = ((at + n) * size_of::<f32>(), first + at * size);
+            let memory: &mut [u8] = bytemuck::cast_slice_mut(out);
+            if done <= from {
+                let (wide, narrow) = memory.split_at_mut(done);
+                let wide: &mut [f32] = bytemuck::cast_slice_mut(wide);
+                self.widen(&narrow[from - done..][..n * size], &mut wide[at..]);
+            } else {
+                // Near the end they would overwrite themselves, and are moved out of the way.
+                let mut narrow = [0u8; 4 * STEP];
+                let narrow = &mut narrow[..n * size];
+                narrow.copy_from_slice(&memory[from..][..n * size]);
+                self.widen(narrow, &mut out[at..][..n]);
+            }
         }
         Ok(())
     }

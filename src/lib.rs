@@ -10,6 +10,7 @@
 //! street again. `docs/architecture.md` is the plan of the house.
 
 // The ground floor: std and leaf crates only.
+pub mod chat;
 pub mod completion;
 pub mod digest;
 pub mod dtype;
@@ -17,7 +18,9 @@ pub mod event;
 pub mod files;
 pub mod ids;
 mod isa;
+pub mod masked;
 pub mod random;
+pub mod statistics;
 pub mod units;
 
 // The rooms, in the order of the street.
@@ -28,6 +31,11 @@ pub mod engine;
 
 pub mod sandbox;
 
+pub mod remote;
+
+pub mod judge;
+
+pub mod attack;
 pub mod bench;
 pub mod runs;
 

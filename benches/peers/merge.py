@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Merging: m3 against mergekit, on the same files, in one run.
 
-    benches/peers/merge.py [--size 135m|1.1b|7b] [--work DIR] [--out DIR] [--methods linear,ties,…] [--repeat N] [--no-peer]
+    benches/peers/merge.py [--size 135m|1.1b|7b] [--work DIR] [--out DIR] [--methods linear,ties,…] [--repeat N] [--no-peer] [--empty]
 
 Makes a base and two fine-tunes of a Llama shape with random weights (seeded, bf16), installs mergekit 0.1.5 into a virtual
 environment under --work, and merges with both from one mergekit YAML per method: wall time and peak memory of the whole
 command, the ratio, and how near m3 comes to the floor: the time in which this machine copies the same number of bytes
 (inputs once, output once, synced to disk). m3 syncs what it writes, mergekit does not. Every input is in the page cache before a
 run. `ties_model` is the cut over the whole model with the majority sign, which the paper's program has and mergekit has not: m3
-runs it, and mergekit's `ties` stands beside it. With --out on a file system in memory (/dev/shm) the disk plays no part. Nothing is
-deleted from --work but outputs, so a second run is quick. Results that are to be kept go to docs/performance.md with machine and
-date.
+runs it, and mergekit's `ties` stands beside it. With --out on a file system in memory (/dev/shm) the disk plays no part. With --empty
+the inputs are zeros that take no room on the disk: then only the peak of memory means anything, for shapes of which the disk cannot
+hold three. Nothing is deleted from --work but outputs, so a second run is quick. Results that are to be kept go to
+docs/performance.md with machine and date.
 """
 
 import argparse
@@ -72,7 +73,7 @@ def config(method: str, folder: pathlib.Path) -> dict:
     return {"merge_method": method, "dtype": "float32", "out_dtype": "bfloat16", **by_method[method]}
 
 
-def make_inputs(folder: pathlib.Path, size: str) -> None:
+def make_inputs(folder: pathlib.Path, size: str, empty: bool) -> None:
     """Base and fine-tunes with random weights; a fine-tune is the base plus noise of 3 % of its size."""
     import numpy
 
@@ -103,7 +104,9 @@ def make_inputs(folder: pathlib.Path, size: str) -> None:
         text += b" " * (-len(text) % 8)
         with (out / "model.safetensors.part").open("wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            for place, shape in enumerate(shapes.values()):
+            if empty:
+                file.truncate(8 + len(text) + end)
+            for place, shape in enumerate([] if empty else shapes.values()):
                 values = numpy.random.default_rng(place).standard_normal(shape, dtype=numpy.float32) * 0.02
                 if number:
                     noise = numpy.random.default_rng([number, place]).standard_normal(shape, dtype=numpy.float32)
@@ -183,10 +186,11 @@ def main() -> None:
     parser.add_argument("--methods", default="linear,task_arithmetic,ties,ties_model,dare_ties,slerp")
     parser.add_argument("--repeat", type=int, default=1, help="runs of m3; the best counts")
     parser.add_argument("--no-peer", action="store_true", help="m3 alone")
+    parser.add_argument("--empty", action="store_true", help="inputs of zeros, to measure memory alone")
     args = parser.parse_args()
 
     work = args.work.resolve()
-    folder = work / args.size
+    folder = work / (f"{args.size}-empty" if args.empty else args.size)
     venv = work / "venv"
     python = venv / "bin" / "python"
     if not (venv / "ready").exists():
@@ -201,8 +205,8 @@ def main() -> None:
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
     m3 = target / "release" / "m3"
-    make_inputs(folder, args.size)
-    read = warm(folder)
+    make_inputs(folder, args.size, args.empty)
+    read = sum((folder / name / "model.safetensors").stat().st_size for name in MODELS) if args.empty else warm(folder)
     print(f"{args.size}: {read / 1e9:.2f} GB of inputs, {os.cpu_count()} cores\n")
     print("| method | m3 s | m3 cpu s | m3 peak GB | floor s | of the floor | mergekit s | mergekit peak GB | ratio |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
@@ -218,6 +222,9 @@ def main() -> None:
         ours = min(runs)
         shutil.rmtree(out, ignore_errors=True)
         reads = MODELS[1:] if method in ("linear", "slerp") else MODELS
+        if args.empty:
+            print(f"| {method} | – | – | {ours[2]:.3f} | – | – | – | – | – |", flush=True)
+            continue
         least = floor(folder, reads, place)
         peer = None
         if not args.no_peer:

@@ -234,6 +234,17 @@ impl Benchmark {
         self.prompt.source()
     }
 
+    /// The same benchmark with another prompt template.
+    pub fn with_template(&self, template: String) -> Result<Self, BenchError> {
+        Self::assemble(self.id().as_str(), self.card.clone(), template.into(), self.cases.1.clone())
+    }
+
+    /// The labels that answers are, where the card has some.
+    pub fn labels(&self) -> Vec<String> {
+        let labels = self.card.scorer.options.get("labels").and_then(toml::Value::as_table);
+        labels.map(|labels| labels.keys().cloned().collect()).unwrap_or_default()
+    }
+
     /// What the model is asked.
     pub fn request(&self, item: &Item) -> Result<Request, BenchError> {
         let generation = &self.card.generation_kwargs;

@@ -4,8 +4,8 @@
 use crate::bench::card::ScorerChoice;
 use crate::bench::error::BenchError;
 use crate::bench::score::{
-    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, Judged, LabelWord, Matches, Math, MathValue, Mbpp,
-    MultipleChoice, Numeric, Scorer, Typos,
+    Exact, ExactMatch, Gsm8k, HumanEval, Ifeval, Judged, LabelWord, LivebenchCoding, Matches, Math,
+    MathValue, Mbpp, MultipleChoice, Numeric, Scorer, Typos,
 };
 use serde::de::DeserializeOwned;
 
@@ -49,6 +49,8 @@ adapters! {
     "cola",
     "livebench_typos",
     "livebench_if",
+    "livebench_lcb_generation",
+    "livebench_coding_completion",
     "ifeval",
     "alpaca_eval",
 }
@@ -71,6 +73,7 @@ const SCORERS: &[(&str, Make)] = &[
     ("judged", make::<Judged>),
     ("typos", make::<Typos>),
     ("ifeval", make::<Ifeval>),
+    ("livebench_coding", make::<LivebenchCoding>),
 ];
 
 fn make<S: Scorer + DeserializeOwned + 'static>(

@@ -30,6 +30,11 @@ pub enum Verdict {
 pub enum Reason {
     /// It is the right answer.
     Correct,
+    /// It is right by its tests, as it is for the reference, and has what a program needs that deceives its tests.
+    SuspiciouslyCorrect {
+        /// What it has.
+        what: String,
+    },
     /// It is an answer, and not the right one.
     Wrong,
     /// Invalid: nothing could be extracted.

@@ -32,17 +32,56 @@ pub struct ModelConfig {
     pub context: usize,
     /// Whether the output head is the embedding itself.
     pub tied_head: bool,
+    /// Which linear layers have a bias.
+    pub biases: Biases,
+    /// A token sees itself and the tokens before it, this many together; all where there is none.
+    pub window: Option<usize>,
     /// Token ids that end a text.
     pub eos: Vec<u32>,
     /// The token id that begins a text, where the model has one.
     pub bos: Option<u32>,
 }
 
+/// Which linear layers have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Biases {
+    /// Queries, keys and values.
+    pub qkv: bool,
+    /// The output of attention.
+    pub output: bool,
+    /// Gate, up and down projections.
+    pub mlp: bool,
+}
+
 /// How rotary frequencies are stretched beyond the context of training.
+///
+/// transformers' `dynamic` changes nothing within `max_position_embeddings`, which is the longest sequence here: it is read as
+/// [`RopeScaling::Default`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
     /// Not at all.
     Default,
+    /// All frequencies are divided (transformers `rope_type: linear`; Chen et al. 2023).
+    Linear {
+        /// By this.
+        factor: f64,
+    },
+    /// High frequencies stay, low ones are divided, and cosines and sines are scaled (transformers `rope_type: yarn`; Peng et
+    /// al. 2023).
+    Yarn {
+        /// Divisor of the lowest frequencies.
+        factor: f64,
+        /// By what cosines and sines are multiplied.
+        attention_factor: f64,
+        /// Frequencies that turn more often than this within the context of training stay.
+        beta_fast: f64,
+        /// Those that turn less often than this are divided.
+        beta_slow: f64,
+        /// Whether the borders between them are rounded outwards to whole pairs.
+        truncate: bool,
+        /// Context of training, in tokens.
+        original_context: usize,
+    },
     /// Llama 3.1's rule by wavelength (transformers `rope_type: llama3`).
     Llama3 {
         /// Divisor of the lowest frequencies.
@@ -61,6 +100,7 @@ const MAX_LAYERS: usize = 10_000;
 const MAX_SIZE: usize = (1 << 31) - 1;
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of the file")]
 struct Raw {
     model_type: Option<String>,
     hidden_size: usize,
@@ -82,6 +122,10 @@ struct Raw {
     #[serde(default)]
     mlp_bias: bool,
     hidden_act: Option<String>,
+    #[serde(default = "mistral_window")]
+    sliding_window: Option<usize>,
+    #[serde(default)]
+    use_sliding_window: bool,
     eos_token_id: Option<OneOrMany>,
     bos_token_id: Option<u32>,
 }
@@ -95,6 +139,19 @@ struct RawRope {
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
     original_max_position_embeddings: Option<usize>,
+    attention_factor: Option<f64>,
+    beta_fast: Option<f64>,
+    beta_slow: Option<f64>,
+    mscale: Option<f64>,
+    mscale_all_dim: Option<f64>,
+    truncate: Option<bool>,
+    partial_rotary_factor: Option<f64>,
+}
+
+/// What a `MistralConfig` of transformers has where config.json says nothing; with null there is no window.
+#[expect(clippy::unnecessary_wraps, reason = "the default of an optional field")]
+fn mistral_window() -> Option<usize> {
+    Some(4096)
 }
 
 /// `eos_token_id` is a number in older configs and a list in newer ones.
@@ -123,6 +180,82 @@ impl<'de> Deserialize<'de> for OneOrMany {
     }
 }
 
+/// A rope that cannot be run.
+struct RopeFault {
+    field: &'static str,
+    got: String,
+    want: &'static str,
+}
+
+impl RawRope {
+    /// The rule, and how many tokens it reaches for a model whose config says `trained`.
+    fn scaling(&self, trained: usize) -> Result<(RopeScaling, usize), RopeFault> {
+        if let Some(part) = self.partial_rotary_factor.filter(|part| *part != 1.0) {
+            let want = "only whole heads can be turned";
+            return Err(RopeFault { field: "partial_rotary_factor", got: part.to_string(), want });
+        }
+        let incomplete = |want| RopeFault { field: "rope_scaling", got: "incomplete".into(), want };
+        let factor = || match self.factor {
+            Some(factor) if factor >= 1.0 && factor.is_finite() => Ok(factor),
+            Some(factor) => Err(RopeFault {
+                field: "rope_scaling.factor",
+                got: factor.to_string(),
+                want: "it is at least 1",
+            }),
+            None => Err(incomplete("this rope_type needs a factor")),
+        };
+        // Beyond the context of training, as far as the factor reaches, or as far as the config says.
+        let reach = |original: usize, factor: f64| ((original as f64 * factor) as usize).max(trained);
+        match self.rope_type.as_deref() {
+            None | Some("default" | "dynamic") => Ok((RopeScaling::Default, trained)),
+            Some("linear") => {
+                let factor = factor()?;
+                Ok((RopeScaling::Linear { factor }, reach(trained, factor)))
+            }
+            Some("yarn") => {
+                let original_context = self
+                    .original_max_position_embeddings
+                    .ok_or_else(|| incomplete("`yarn` needs factor and original_max_position_embeddings"))?;
+                let factor = factor()?;
+                // Peng et al. 2023, equation 22; with two coefficients as DeepSeek's models have it.
+                let scale = |mscale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * mscale * factor.ln() + 1.0 };
+                let stated = |number: Option<f64>| number.filter(|number| *number != 0.0);
+                let attention_factor = match (stated(self.mscale), stated(self.mscale_all_dim)) {
+                    _ if self.attention_factor.is_some() => self.attention_factor.unwrap_or(1.0),
+                    (Some(mscale), Some(all)) => scale(mscale) / scale(all),
+                    _ => scale(1.0),
+                };
+                let yarn = RopeScaling::Yarn {
+                    factor,
+                    attention_factor,
+                    beta_fast: stated(self.beta_fast).unwrap_or(32.0),
+                    beta_slow: stated(self.beta_slow).unwrap_or(1.0),
+                    truncate: self.truncate.unwrap_or(true),
+                    original_context,
+                };
+                Ok((yarn, reach(original_context, factor)))
+            }
+            Some("llama3") => {
+                let parts = (|| {
+                    Some(RopeScaling::Llama3 {
+                        factor: self.factor?,
+                        low_freq_factor: self.low_freq_factor?,
+                        high_freq_factor: self.high_freq_factor?,
+                        original_context: self.original_max_position_embeddings?,
+                    })
+                })();
+                let want = "`llama3` needs factor, low_freq_factor, high_freq_factor and original_max_position_embeddings";
+                Ok((parts.ok_or_else(|| incomplete(want))?, trained))
+            }
+            Some(other) => Err(RopeFault {
+                field: "rope_type",
+                got: other.to_owned(),
+                want: "`default`, `linear`, `dynamic`, `llama3` and `yarn` can be run",
+            }),
+        }
+    }
+}
+
 impl ModelConfig {
     /// Parses the text of a `config.json`; `path` is for messages.
     pub fn parse(text: &str, path: &Path) -> Result<Self, CheckpointError> {
@@ -134,16 +267,27 @@ impl ModelConfig {
             got,
             want,
         };
-        if let Some(kind) = raw.model_type.filter(|k| k != "llama") {
-            return Err(unsupported("model_type", kind, "only `llama` can be run"));
-        }
+        let (biases, window) = match raw.model_type.as_deref() {
+            None | Some("llama") => {
+                let attention = raw.attention_bias;
+                (Biases { qkv: attention, output: attention, mlp: raw.mlp_bias }, None)
+            }
+            Some("mistral") => (Biases::default(), raw.sliding_window),
+            Some("qwen2") if raw.use_sliding_window => {
+                return Err(unsupported(
+                    "use_sliding_window",
+                    "true".into(),
+                    "Qwen2's windows, which only some layers have, are not implemented",
+                ));
+            }
+            Some("qwen2") => (Biases { qkv: true, ..Biases::default() }, None),
+            Some(kind) => {
+                let want = "`llama`, `mistral` and `qwen2` can be run";
+                return Err(unsupported("model_type", kind.to_owned(), want));
+            }
+        };
         if let Some(act) = raw.hidden_act.filter(|a| a != "silu") {
             return Err(unsupported("hidden_act", act, "Llama's is `silu`"));
-        }
-        for (field, on) in [("attention_bias", raw.attention_bias), ("mlp_bias", raw.mlp_bias)] {
-            if on {
-                return Err(unsupported(field, "true".into(), "biases are not implemented"));
-            }
         }
         for (field, size) in [
             ("hidden_size", raw.hidden_size),
@@ -154,6 +298,7 @@ impl ModelConfig {
             ("num_key_value_heads", raw.num_key_value_heads.unwrap_or(1)),
             ("head_dim", raw.head_dim.unwrap_or(2)),
             ("max_position_embeddings", raw.max_position_embeddings.unwrap_or(1)),
+            ("sliding_window", window.unwrap_or(1)),
         ] {
             if size == 0 {
                 return Err(unsupported(field, "0".into(), "it must be at least 1"));
@@ -188,24 +333,11 @@ impl ModelConfig {
         // Newer transformers write `rope_parameters`, which holds θ too; older ones `rope_theta` and `rope_scaling`.
         let rope = raw.rope_parameters.or(raw.rope_scaling);
         let rope_theta = raw.rope_theta.or(rope.as_ref().and_then(|r| r.rope_theta)).unwrap_or(10_000.0);
-        let rope_scaling = match rope.as_ref().and_then(|r| r.rope_type.as_deref()) {
-            None | Some("default") => RopeScaling::Default,
-            Some("llama3") => {
-                let parts = rope.as_ref().and_then(|r| {
-                    Some(RopeScaling::Llama3 {
-                        factor: r.factor?,
-                        low_freq_factor: r.low_freq_factor?,
-                        high_freq_factor: r.high_freq_factor?,
-                        original_context: r.original_max_position_embeddings?,
-                    })
-                });
-                parts.ok_or_else(|| {
-                    unsupported("rope_scaling", "incomplete".into(), "`llama3` needs factor, low_freq_factor, high_freq_factor and original_max_position_embeddings")
-                })?
-            }
-            Some(other) => {
-                return Err(unsupported("rope_type", other.to_owned(), "`default` and `llama3` can be run"));
-            }
+        let trained = raw.max_position_embeddings.unwrap_or(2048);
+        let bad_rope = |why: RopeFault| unsupported(why.field, why.got, why.want);
+        let (rope_scaling, context) = match &rope {
+            Some(rope) => rope.scaling(trained).map_err(bad_rope)?,
+            None => (RopeScaling::Default, trained),
         };
         Ok(Self {
             hidden_size: raw.hidden_size,
@@ -218,8 +350,10 @@ impl ModelConfig {
             rms_norm_eps: raw.rms_norm_eps.unwrap_or(1e-6),
             rope_theta,
             rope_scaling,
-            context: raw.max_position_embeddings.unwrap_or(2048),
+            context,
             tied_head: raw.tie_word_embeddings,
+            biases,
+            window: window.filter(|&window| window < context),
             eos: raw.eos_token_id.map(|o| o.0).unwrap_or_default(),
             bos: raw.bos_token_id,
         })
@@ -250,6 +384,20 @@ impl ModelConfig {
             ];
             all.extend(
                 parts.map(|(part, shape)| (format!("model.layers.{layer}.{part}.weight").into(), shape)),
+            );
+            let biases = [
+                ("self_attn.q_proj", q, self.biases.qkv),
+                ("self_attn.k_proj", kv, self.biases.qkv),
+                ("self_attn.v_proj", kv, self.biases.qkv),
+                ("self_attn.o_proj", d, self.biases.output),
+                ("mlp.gate_proj", ff, self.biases.mlp),
+                ("mlp.up_proj", ff, self.biases.mlp),
+                ("mlp.down_proj", d, self.biases.mlp),
+            ];
+            let biases = biases.into_iter().filter(|&(.., there)| there);
+            all.extend(
+                biases
+                    .map(|(part, size, _)| (format!("model.layers.{layer}.{part}.bias").into(), vec![size])),
             );
         }
         all
@@ -302,7 +450,17 @@ mod tests {
             ("\"llama\"", "\"gpt2\"", "model_type"),
             ("\"num_key_value_heads\":2", "\"num_key_value_heads\":3", "num_key_value_heads"),
             ("\"vocab_size\":10", "\"vocab_size\":0", "vocab_size"),
-            ("[1,2]", "1,\"rope_scaling\":{\"type\":\"yarn\"}", "rope_type"),
+            ("[1,2]", "1,\"rope_scaling\":{\"type\":\"longrope\"}", "rope_type"),
+            (
+                "[1,2]",
+                "1,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}",
+                "original_max_position_embeddings",
+            ),
+            ("[1,2]", "1,\"rope_scaling\":{\"type\":\"linear\"}", "factor"),
+            ("[1,2]", "1,\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}", "at least 1"),
+            ("[1,2]", "1,\"rope_parameters\":{\"partial_rotary_factor\":0.5}", "partial_rotary_factor"),
+            ("\"llama\"", "\"qwen2\",\"use_sliding_window\":true", "use_sliding_window"),
+            ("\"llama\"", "\"mistral\",\"sliding_window\":0", "sliding_window"),
             ("[1,2]", "1,\"rope_scaling\":{\"rope_type\":\"llama3\"}", "incomplete"),
             ("[1,2]", "\"x\"", "token id"),
         ] {
@@ -314,5 +472,24 @@ mod tests {
     #[test]
     fn names_every_tensor() {
         assert_eq!(parse(TINY).unwrap().tensors().len(), 3 + 9);
+        let with = |to: &str| parse(&TINY.replace("\"llama\"", to)).unwrap();
+        assert_eq!(with("\"qwen2\"").tensors().len(), 3 + 9 + 3);
+        let all = with("\"llama\",\"attention_bias\":true,\"mlp_bias\":true");
+        assert_eq!(all.tensors().len(), 3 + 9 + 7);
+        let last = all.tensors().pop().unwrap();
+        assert_eq!((last.0.as_str(), last.1), ("model.layers.0.mlp.down_proj.bias", vec![8]));
+    }
+
+    #[test]
+    fn a_stretched_rope_reaches_further_and_a_window_less_far() {
+        let with = |to: &str| parse(&TINY.replace("\"llama\"", to)).unwrap();
+        assert_eq!(with("\"llama\",\"max_position_embeddings\":100").context, 100);
+        let linear =
+            "\"llama\",\"max_position_embeddings\":100,\"rope_scaling\":{\"type\":\"linear\",\"factor\":4}";
+        assert_eq!(with(linear).context, 400);
+        let yarn = "\"llama\",\"max_position_embeddings\":100,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":50}";
+        assert_eq!(with(yarn).context, 200);
+        let window = |size| with(&format!("\"mistral\",\"sliding_window\":{size}")).window;
+        assert_eq!((window(30), window(3000)), (Some(30), None));
     }
 }

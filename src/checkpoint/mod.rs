@@ -34,14 +34,14 @@ mod source;
 mod stored;
 mod writer;
 
-pub use config::{ModelConfig, RopeScaling};
+pub use config::{Biases, ModelConfig, RopeScaling};
 pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
 pub use gguf::Gguf;
 pub use hub::data_file;
 pub use lora::Lora;
 pub use manifest::{Manifest, TensorInfo};
-pub use opened::{Checkpoint, HubOptions, OpenOptions};
+pub use opened::{Checkpoint, HubOptions, OpenOptions, model_folder};
 pub use reference::{Location, ModelRef};
 pub use source::{Span, TensorSource};
 pub use writer::{Files, WriteOptions, write_checkpoint};

@@ -137,6 +137,11 @@ fn last(place: &str) -> &str {
     place.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
+/// The folder of a model of any kind, wherever it is: nothing in it is opened.
+pub fn model_folder(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<PathBuf, CheckpointError> {
+    locate(&reference.base, &hub::Kind::Model, options)
+}
+
 /// Where something is on disk, after fetching it if need be.
 fn locate(
     location: &Location,

@@ -6,6 +6,7 @@ use crate::merge::{Combine, Rescale, Scope, Vocabulary};
 use crate::units::{Alpha, Density, DropRate, Lambda, Scale, TokenCount};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use serde::de::{DeserializeOwned, IntoDeserializer};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -33,8 +34,14 @@ pub(super) enum Command {
     Reproduce(Reproduce),
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
+    /// Look for the direction and the magnitude that merge best.
+    Search(Search),
+    /// Attack the prompt of a benchmark: which prompt breaks the model, and how much does it hurt?
+    Attack(Box<Attack>),
     /// Score answers that were generated elsewhere.
     Score(Score),
+    /// Let a judge say which of two models' answers are better, as alpaca_eval does.
+    Judge(Judge),
     /// Compare two models on the same items.
     Compare(Compare),
     /// List, show, check and begin benchmarks.
@@ -58,6 +65,9 @@ pub(super) struct Reproduce {
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
     pub(super) suite: String,
+    /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub.
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) masked_lm: Option<ModelRef>,
     #[command(flatten)]
     pub(super) running: Running,
 }
@@ -66,6 +76,23 @@ pub(super) struct Reproduce {
 pub(super) enum TableName {
     /// Single models and pairs, task arithmetic without and with M³.
     Table1,
+    /// StressTest on the prompts of SST-2 and CoLA.
+    Table2,
+    /// DeepWordBug on the prompts of SST-2 and CoLA.
+    Table5,
+    /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
+    Table6,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Search {
+    /// The search: base, models, objective, space and strategy (docs/searching.md).
+    pub(super) file: PathBuf,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) running: Running,
 }
 
 #[derive(Debug, Group)]
@@ -85,12 +112,195 @@ pub(super) struct Eval {
     pub(super) split: SplitName,
     /// Whose rules decide what is right.
     #[arg(long, value_enum, default_value_t)]
-    pub(super) profile: ProfileName,
+    pub(super) profile: ProfileNames,
     /// At most so many items of each benchmark, from the start.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
     #[command(flatten)]
     pub(super) running: Running,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// A server that speaks OpenAI's protocol: vLLM, SGLang, TGI, llama.cpp, OpenAI's own.
+#[derive(Debug, Group)]
+#[command(next_help_heading = "A server")]
+pub(super) struct Server {
+    /// The server's address, up to and without /chat/completions.
+    #[arg(long, value_name = "URL")]
+    pub(super) base_url: Option<String>,
+    /// The environment variable that holds the server's key, if it needs one.
+    #[arg(long, value_name = "NAME", default_value = "OPENAI_API_KEY")]
+    pub(super) api_key_env: String,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(super) concurrency: u16,
+    /// How often a request is tried before the command gives up.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) attempts: u32,
+    /// Seconds that one request may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(super) timeout: u64,
+    /// US dollars for a million tokens of prompts, and of replies.
+    #[arg(long, value_name = "INPUT,OUTPUT", value_parser = price)]
+    pub(super) price: Option<(f64, f64)>,
+    /// Spend no more than this, in US dollars.
+    #[arg(long, value_name = "US$", value_parser = dollars)]
+    pub(super) max_cost: Option<f64>,
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|x| x.is_finite() && *x >= 0.0);
+    number.ok_or_else(|| "a number of US dollars is needed, 0 or more".into())
+}
+
+fn price(text: &str) -> Result<(f64, f64), String> {
+    let (input, output) = text.split_once(',').ok_or("two numbers are needed: INPUT,OUTPUT")?;
+    Ok((dollars(input)?, dollars(output)?))
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Judge {
+    /// The benchmark whose rules count: alpaca_eval.
+    #[arg(value_enum)]
+    pub(super) benchmark: JudgedName,
+    /// The model's answers: alpaca_eval's model_outputs.json.
+    #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
+    pub(super) outputs: Option<PathBuf>,
+    /// The answers that they are compared with.
+    #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
+    pub(super) reference: Option<PathBuf>,
+    /// Who judges: chatgpt_fn, weighted_alpaca_eval_gpt4_turbo, m3_chat, m3_likelihood, or a folder with an
+    /// annotator.toml.
+    #[arg(long, value_name = "NAME", required_unless_present = "annotations")]
+    pub(super) annotator: Option<String>,
+    /// Ask nobody: sum up the verdicts in this annotations.json.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["outputs", "reference", "annotator", "checkpoint", "base_url"])]
+    pub(super) annotations: Option<PathBuf>,
+    /// The model that the server is asked for [default: the annotator's].
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+    /// The checkpoint that an annotator by likelihood compares with, in this process.
+    #[arg(long = "judge", value_name = "MODEL", value_parser = model, conflicts_with = "base_url")]
+    pub(super) checkpoint: Option<ModelRef>,
+    /// In which order the answers are shown [default: as the annotator says, which is both for those that ship].
+    #[arg(long, value_enum)]
+    pub(super) order: Option<OrderName>,
+    /// Judge what both files have, though some instructions are in one of them only.
+    #[arg(long)]
+    pub(super) partial: bool,
+    /// At most so many instructions, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    /// alpaca_eval's df_gamed.csv, for the length-controlled win rate of its leaderboards; without it a reduced model is
+    /// fitted, and says so.
+    #[arg(long, value_name = "FILE", conflicts_with = "partial")]
+    pub(super) gamed: Option<PathBuf>,
+    /// Where the judge's replies are kept; the same folder resumes, and pays for nothing twice.
+    #[arg(long, default_value = "m3-runs", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Where model_outputs.json, reference_outputs.json, annotations.json and leaderboard.csv are written
+    /// [default: OUT/judge/MODEL-ANNOTATOR].
+    #[arg(long, value_name = "DIR")]
+    pub(super) results: Option<PathBuf>,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum JudgedName {
+    AlpacaEval,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OrderName {
+    /// Both orders, and the mean of their verdicts.
+    Both,
+    /// One, by alpaca_eval's coin.
+    Seeded,
+}
+
+#[derive(Debug, Group)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Attack {
+    #[command(subcommand)]
+    pub(super) preview: Option<AttackCommand>,
+    /// A model or a recipe file, as `m3 eval` takes it.
+    #[arg(value_parser = model, required = true)]
+    pub(super) model: Option<ModelRef>,
+    /// Benchmarks whose answers are labels, separated by commas.
+    #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
+    pub(super) bench: Vec<String>,
+    #[command(flatten)]
+    pub(super) attacking: Attacking,
+    /// The prompt to attack, with `{content}` where the item's text goes [default: the benchmark's].
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prompt: Option<String>,
+    /// Ask at most so many prompts in each attack.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
+    pub(super) budget: Option<u64>,
+    /// Folder with the real data sets [default: the embedded ones].
+    #[arg(long, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Which part of the data.
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub(super) split: SplitName,
+    /// At most so many items of each benchmark, from the start.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
+    #[command(flatten)]
+    pub(super) running: Running,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AttackCommand {
+    /// Print the prompts that an attack would ask, as far as they can be known without a model.
+    Preview(AttackPreview),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct AttackPreview {
+    #[command(flatten)]
+    pub(super) attacking: Attacking,
+    /// The prompt to attack, with `{content}` where the item's text goes.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prompt: String,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What every attack has.
+#[derive(Debug, Group)]
+pub(super) struct Attacking {
+    /// Attacks, separated by commas: stresstest, checklist, deepwordbug, textbugger, textfooler, bertattack, semantic.
+    #[arg(long = "attack", value_delimiter = ',', required = true, value_name = "NAMES")]
+    pub(super) attacks: Vec<String>,
+    /// Whose rules: the paper's (three words, two candidates), or PromptBench's own.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) profile: ProfileName,
+    /// The labels that no attack changes, separated by commas [default: all labels of the benchmark].
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(super) labels: Vec<String>,
+    /// Seed of what is drawn: the reference's numbers after the same seed.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) seed: u32,
+    /// Synonyms for textbugger and textfooler: a file of word vectors, or a WordNet folder.
+    #[arg(long, value_name = "PATH")]
+    pub(super) synonyms: Option<PathBuf>,
+    /// The masked language model of bertattack: a folder of a BertForMaskedLM, or its name on the hub.
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) masked_lm: Option<ModelRef>,
+    /// A BERT sentence encoder, for attacks that ask for candidates that mean the same [default: none].
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub(super) encoder: Option<ModelRef>,
+    /// The prompts of semantic: a JSON object that has a list of prompts for each language.
+    #[arg(long, value_name = "FILE")]
+    pub(super) prompts: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -112,7 +322,35 @@ pub(super) struct Running {
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
     #[command(flatten)]
+    pub(super) limits: LimitFlags,
+    #[command(flatten)]
     pub(super) confining: Confining,
+}
+
+/// How much of the machine the engine may take. None of it changes an answer.
+#[derive(Debug, Group)]
+pub(super) struct LimitFlags {
+    /// Memory that the engine may take for weights, keys and values: bytes, or with a unit (MB, GiB …) [default: four fifths
+    /// of what the machine has to spare].
+    #[arg(long = "memory", id = "engine_memory", value_name = "SIZE", value_parser = size)]
+    pub(super) memory: Option<u64>,
+    /// Sequences that are answered at once: a number, or `auto` for as many as the memory holds, up to 64.
+    #[arg(long, value_name = "N", default_value = "auto", value_parser = batch)]
+    pub(super) batch: Batch,
+}
+
+/// How many sequences are answered at once; none for as many as the memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch(pub(super) Option<NonZeroUsize>);
+
+fn batch(text: &str) -> Result<Batch, String> {
+    match text {
+        "auto" => Ok(Batch(None)),
+        number => number
+            .parse()
+            .map(|n| Batch(Some(n)))
+            .map_err(|_| "a whole number of at least 1, or `auto`, is needed".into()),
+    }
 }
 
 /// What every command that runs programs has.
@@ -139,7 +377,7 @@ pub(super) struct Score {
     pub(super) outputs: PathBuf,
     /// Whose rules decide what is right.
     #[arg(long, value_enum, default_value_t)]
-    pub(super) profile: ProfileName,
+    pub(super) profile: ProfileNames,
     /// Write a verdict a line into this file.
     #[arg(long, value_name = "FILE")]
     pub(super) verdicts: Option<PathBuf>,
@@ -161,6 +399,15 @@ pub(super) struct Score {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum ProfileName {
+    /// The paper's program, bug for bug.
+    #[default]
+    Paper,
+    /// The benchmark's own reference today.
+    Standard,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProfileNames {
     /// The paper's program, bug for bug.
     #[default]
     Paper,
@@ -274,15 +521,25 @@ pub(super) enum EngineName {
     /// Our own, batched.
     #[default]
     Batched,
+    /// The same with weights rounded to bfloat16: half the memory, other answers.
+    Bf16,
     /// candle-transformers, one request at a time.
     Reference,
+    /// A server of OpenAI's protocol (--base-url); MODEL is its name there.
+    Openai,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum SandboxName {
-    /// Linux namespaces without network, on a read-only root.
+    /// The first of namespaces, bubblewrap and landlock that works here.
     #[default]
+    Auto,
+    /// Linux namespaces without network, on a read-only root.
     Namespaces,
+    /// Such namespaces, made by bubblewrap (`bwrap`).
+    Bubblewrap,
+    /// Without namespaces: Landlock and a system call filter. Programs can write no file.
+    Landlock,
     /// Nothing but limits on time and memory. Marks every record.
     None,
 }
@@ -409,18 +666,64 @@ pub(super) struct Generate {
     /// A file of prompts, one JSON object `{"id", "prompt"}` a line.
     #[arg(long, value_name = "FILE")]
     pub(super) prompts: Option<PathBuf>,
+    /// Prompts are what a user says, in the model's own chat template.
+    #[arg(long)]
+    pub(super) chat: bool,
+    /// Prompts are instructions, in this frame.
+    #[arg(long, value_enum, value_name = "FRAME", conflicts_with = "chat")]
+    pub(super) frame: Option<FrameName>,
+    /// What the system says before the user does; only with --chat or --frame.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) system: Option<String>,
     /// At most so many new tokens for each prompt.
     #[arg(long, default_value = "256", value_name = "N", value_parser = tokens)]
     pub(super) max_tokens: TokenCount,
     /// End at this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
     pub(super) stop: Vec<String>,
+    #[command(flatten)]
+    pub(super) sampling: SamplingFlags,
     /// Who answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
+    #[command(flatten)]
+    pub(super) limits: LimitFlags,
     /// One JSON object `{"id", "text", "tokens", "finish"}` a line.
     #[arg(long)]
     pub(super) json: bool,
+    /// Add the token ids of each prompt as the model sees it: `"prompt_ids"`.
+    #[arg(long, requires = "json")]
+    pub(super) echo: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FrameName {
+    /// Stanford Alpaca's.
+    Alpaca,
+    /// Vicuna v1.1's.
+    Vicuna,
+    /// Llama 2 Chat's.
+    Llama2,
+    /// WizardLM's.
+    Wizardlm,
+}
+
+/// How the next token is chosen: the most probable one, unless one of these is given.
+#[derive(Debug, Group)]
+pub(super) struct SamplingFlags {
+    /// Draw from softmax(logits / T); 0 draws nothing and takes the most probable token [default: 1, where another of these
+    /// is given].
+    #[arg(long, value_name = "T")]
+    pub(super) temperature: Option<f64>,
+    /// Draw from the K most probable tokens.
+    #[arg(long, value_name = "K")]
+    pub(super) top_k: Option<usize>,
+    /// Draw from the fewest most probable tokens that together have probability P.
+    #[arg(long, value_name = "P")]
+    pub(super) top_p: Option<f64>,
+    /// Another seed, other draws; those of a prompt do not depend on the prompts beside it [default: 0].
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
 }
 
 /// Bytes: a number with or without a unit.

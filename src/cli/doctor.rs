@@ -22,7 +22,7 @@ struct Check {
 pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> ExitCode {
     let mut checks = vec![processor()];
     checks.extend(project(settings));
-    let confinement = settings.sandbox(sandbox::Policy::Namespaces, args.python.as_deref());
+    let confinement = settings.sandbox(sandbox::Policy::Auto, args.python.as_deref());
     checks.extend(sandbox::doctor(&confinement).into_iter().map(|c| Check {
         name: c.name,
         ok: c.ok,

@@ -1,6 +1,6 @@
 //! `m3 eval MODEL|RECIPE --bench …`
 
-use super::args::Eval;
+use super::args::{EngineName, Eval};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{Settings, profiles, split};
@@ -48,10 +48,17 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
     let data = settings.data(args.data.as_deref())?;
     let split = split(args.split);
     let limit = args.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    let served = args.running.engine == EngineName::Openai;
+    if !served && args.server.base_url.is_some() {
+        return Err(Failure::request("--base-url goes with --engine openai"));
+    }
+    let server = served.then(|| Settings::server(&args.server, &args.model.to_string(), None)).transpose()?;
     let lab = Lab::with(settings.lab(&args.running, data, limit)?, benchmarks, output)?;
     let items = ids.iter().map(|id| lab.items(id, split)).collect::<Result<Vec<_>, _>>()?;
-    let model = Model::open(&args.model, settings.hub(), output)?;
-    let mut subject = lab.subject(&model)?;
+    let mut subject = match server {
+        Some(server) => lab.served(server),
+        None => lab.subject(&Model::open(&args.model, settings.hub(), output)?)?,
+    };
     let mut rows = Vec::new();
     for (id, items) in ids.iter().zip(&items) {
         let benchmark = lab.benchmark(id)?;

@@ -1,12 +1,15 @@
 //! Which exit code an error has, and how it is told: what failed, why, down to the cause.
 
 use super::output::Output;
+use crate::attack::AttackError;
 use crate::bench::BenchError;
 use crate::completion::CompleteError;
 use crate::engine::EngineError;
 use crate::evaluate::EvaluateError;
 use crate::experiment::ExperimentError;
+use crate::judge::JudgeError;
 use crate::merge::MergeError;
+use crate::remote::RemoteError;
 use crate::sandbox::SandboxUnavailable;
 use std::error::Error;
 use std::process::ExitCode;
@@ -69,14 +72,34 @@ impl From<ExperimentError> for Failure {
             {
                 Self::Stopped(Box::new(e))
             }
-            ExperimentError::Evaluate(EvaluateError::Complete(_)) => Self::Fault(Box::new(e)),
+            ExperimentError::Evaluate(EvaluateError::Complete(ref c)) if !c.0.is::<RemoteError>() => {
+                Self::Fault(Box::new(e))
+            }
             _ => Self::Request(Box::new(e)),
         }
     }
 }
 
+impl From<AttackError> for Failure {
+    fn from(e: AttackError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
 impl From<BenchError> for Failure {
     fn from(e: BenchError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
+impl From<JudgeError> for Failure {
+    fn from(e: JudgeError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
+impl From<RemoteError> for Failure {
+    fn from(e: RemoteError) -> Self {
         Self::Request(Box::new(e))
     }
 }

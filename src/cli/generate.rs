@@ -1,10 +1,11 @@
 //! `m3 generate MODEL`
 
-use super::args::Generate;
+use super::args::{FrameName, Generate, SamplingFlags};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
 use crate::completion::{Flow, Outcome, Refusal, Request, Sampling};
+use crate::engine::{ChatTemplate, Frame, Message};
 use crate::event::Observer;
 use crate::experiment::Model;
 use crate::files;
@@ -26,24 +27,26 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     if args.stop.iter().any(String::is_empty) {
         return Err(Failure::request("a --stop text is empty; it would end every answer before it began"));
     }
+    let sampling = sampling(&args.sampling)?;
+    if args.system.is_some() && !args.chat && args.frame.is_none() {
+        return Err(Failure::request("--system has no place in a prompt as it is; add --chat or --frame"));
+    }
     let prompts = prompts(args)?;
     let model = Model::open(&args.model, settings.hub(), output)?;
-    let mut engine = settings::engine(args.engine).load(&model)?;
-    let requests: Vec<Request> = prompts
-        .iter()
-        .map(|p| Request {
-            prompt: p.prompt.clone(),
-            sampling: Sampling::Greedy,
-            max_tokens: args.max_tokens,
-            stop: args.stop.clone(),
-        })
+    let texts = framed(args, &model, &prompts)?;
+    let requests: Vec<Request> = texts
+        .into_iter()
+        .map(|prompt| Request { prompt, sampling, max_tokens: args.max_tokens, stop: args.stop.clone() })
         .collect();
+    let mut engine = settings::engine(args.engine)?.load_within(&model, settings::limits(&args.limits))?;
+    let echo: Vec<Option<Vec<u32>>> =
+        requests.iter().map(|r| if args.echo { engine.prompt_ids(&r.prompt) } else { None }).collect();
     let mut refused = 0;
     let mut answered = 0;
     engine.complete(&requests, &mut |i, outcome| {
         answered += 1;
         refused += usize::from(outcome.is_err());
-        output.result(&render(&prompts[i], &outcome, args.json, prompts.len() > 1));
+        output.result(&render(&prompts[i], echo[i].as_deref(), &outcome, args.json, prompts.len() > 1));
         if output.stop_requested() { Flow::Stop } else { Flow::Continue }
     })?;
     Ok(match (refused, answered == prompts.len()) {
@@ -86,15 +89,68 @@ fn read_prompts(path: &Path) -> Result<Vec<Prompt>, Failure> {
         .collect()
 }
 
-fn render(prompt: &Prompt, outcome: &Result<Outcome, Refusal>, as_json: bool, several: bool) -> String {
-    match (outcome, as_json) {
-        (Ok(o), true) => format!(
-            "{}\n",
+fn render(
+    prompt: &Prompt,
+    ids: Option<&[u32]>,
+    outcome: &Result<Outcome, Refusal>,
+    as_json: bool,
+    several: bool,
+) -> String {
+    let mut row = match (outcome, as_json) {
+        (Ok(o), true) => {
             json!({ "id": prompt.id, "text": o.text, "tokens": o.generated_tokens, "finish": o.finish })
-        ),
-        (Err(e), true) => format!("{}\n", json!({ "id": prompt.id, "error": e.to_string() })),
-        (Ok(o), false) if several => format!("── {}\n{}\n", prompt.id, o.text),
-        (Ok(o), false) => format!("{}\n", o.text),
-        (Err(e), false) => format!("── {}: {e}\n", prompt.id),
+        }
+        (Err(e), true) => json!({ "id": prompt.id, "error": e.to_string() }),
+        (Ok(o), false) if several => return format!("── {}\n{}\n", prompt.id, o.text),
+        (Ok(o), false) => return format!("{}\n", o.text),
+        (Err(e), false) => return format!("── {}: {e}\n", prompt.id),
+    };
+    if let Some(ids) = ids {
+        row["prompt_ids"] = json!(ids);
+    }
+    format!("{row}\n")
+}
+
+/// The prompts as the model sees them.
+fn framed(args: &Generate, model: &Model, prompts: &[Prompt]) -> Result<Vec<String>, Failure> {
+    let system = args.system.as_deref();
+    if let Some(frame) = args.frame {
+        let frame = match frame {
+            FrameName::Alpaca => Frame::Alpaca,
+            FrameName::Vicuna => Frame::Vicuna,
+            FrameName::Llama2 => Frame::Llama2,
+            FrameName::Wizardlm => Frame::WizardLm,
+        };
+        return Ok(prompts.iter().map(|p| frame.render(system, &p.prompt)).collect());
+    }
+    if !args.chat {
+        return Ok(prompts.iter().map(|p| p.prompt.clone()).collect());
+    }
+    let template = ChatTemplate::of(&model.companions)?;
+    let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+    let turns = |user: &str| {
+        let system = system.map(|text| message("system", text));
+        system.into_iter().chain([message("user", user)]).collect::<Vec<_>>()
+    };
+    Ok(prompts.iter().map(|p| template.render(&turns(&p.prompt))).collect::<Result<_, _>>()?)
+}
+
+/// How tokens are chosen, checked before anything is loaded.
+fn sampling(flags: &SamplingFlags) -> Result<Sampling, Failure> {
+    let SamplingFlags { temperature, top_k, top_p, seed } = *flags;
+    if temperature == Some(0.0) && (top_k.is_some() || top_p.is_some() || seed.is_some()) {
+        return Err(Failure::request(
+            "--temperature 0 takes the most probable token; leave --top-k, --top-p and --seed out, or raise it",
+        ));
+    }
+    let greedy = temperature.map_or(top_k.is_none() && top_p.is_none() && seed.is_none(), |t| t == 0.0);
+    if greedy {
+        return Ok(Sampling::Greedy);
+    }
+    let sampling =
+        Sampling::Sample { temperature: temperature.unwrap_or(1.0), top_k, top_p, seed: seed.unwrap_or(0) };
+    match sampling.check() {
+        Ok(()) => Ok(sampling),
+        Err(refusal) => Err(Failure::request(format!("the sampling flags do not do: {refusal}"))),
     }
 }

@@ -4,12 +4,13 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `score`, `compare`, `bench`, `data`, `merge`, `inspect`, `generate`,
-//!   `doctor`
+//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `data`,
+//!   `merge`, `inspect`, `generate`, `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
 mod args;
+mod attack;
 mod bench;
 mod compare;
 mod data;
@@ -20,10 +21,12 @@ mod flags;
 mod forecast;
 mod generate;
 mod inspect;
+mod judge;
 mod merge;
 mod output;
 mod reproduce;
 mod score;
+mod search;
 mod settings;
 
 use args::{Args, Command};
@@ -43,7 +46,10 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = Settings::resolve(&args).and_then(|settings| match &args.command {
         Command::Reproduce(a) => reproduce::run(a, &settings, &output),
         Command::Eval(a) => eval::run(a, &settings, &output),
+        Command::Search(a) => search::run(a, &settings, &output),
+        Command::Attack(a) => attack::run(a, &settings, &output),
         Command::Score(a) => score::run(a, &settings, &output),
+        Command::Judge(a) => judge::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),
         Command::Data(a) => data::run(a, &settings, &output),

@@ -3,21 +3,45 @@
 use super::args::{Reproduce, TableName};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
-use super::settings::Settings;
+use super::settings::{self, Settings};
+use crate::attack::Resources;
 use crate::bench::DataSource;
-use crate::experiment::{self, Manifest};
+use crate::checkpoint::model_folder;
+use crate::engine::MaskedBert;
+use crate::experiment::{self, ExperimentError, Manifest};
 use crate::files;
-use crate::report::{Table, export};
+use crate::report::{TABLE2, TABLE5, TABLE6, Table, export};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
     let data = DataSource::Embedded(manifest.data.clone());
+    settings::engine(args.running.engine)?;
     let lab = settings.lab(&args.running, data, manifest.limit)?;
-    let table = match args.table {
-        TableName::Table1 => experiment::table1(&manifest, lab, &settings.open(output), output)?,
+    let attacked = match args.table {
+        TableName::Table1 => None,
+        TableName::Table2 => Some(TABLE2),
+        TableName::Table5 => Some(TABLE5),
+        TableName::Table6 => Some(TABLE6),
     };
+    if let Some(published) = attacked {
+        let mut resources = Resources::default();
+        if let Some(model) = args.masked_lm.as_ref().filter(|_| args.table == TableName::Table6) {
+            let folder = model_folder(model, &settings.open(output)).map_err(ExperimentError::from)?;
+            resources.masked = Some(Arc::new(MaskedBert::load(&folder)?));
+        }
+        let open = settings.open(output);
+        let table = experiment::attack_table(&published, &manifest, lab, &open, &resources, output)?;
+        let (markdown, json) = (table.markdown(), table.json());
+        for (ending, text) in [("md", &markdown), ("json", &json)] {
+            files::write(&args.running.out.join(format!("{}.{ending}", table.table)), text.as_bytes())?;
+        }
+        output.result(if args.running.json { &json } else { &markdown });
+        return Ok(ExitCode::SUCCESS);
+    }
+    let table = experiment::table1(&manifest, lab, &settings.open(output), output)?;
     let formats =
         [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];
     for (ending, text) in &formats {

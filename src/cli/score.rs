@@ -6,6 +6,7 @@ use super::output::Output;
 use super::settings::{Settings, profiles, split};
 use crate::bench::{Benchmark, Chance, Measure, OutputRows, Outputs, Profile, Tools, Verdict};
 use crate::evaluate::{Summary, VerdictRow, score_outputs, write_verdicts};
+use crate::event::{Event, Observer};
 use crate::files;
 use crate::sandbox;
 use serde::Serialize;
@@ -53,7 +54,11 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
         files::check_writable(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     }
     let sandbox = if measures.iter().any(Measure::needs_programs) {
-        Some(sandbox::open(&settings.confined(&args.confining)?)?)
+        let sandbox = sandbox::open(&settings.confined(&args.confining)?)?;
+        if let Some(text) = sandbox.caution() {
+            output.observe(&Event::Warning { text: &text });
+        }
+        Some(sandbox)
     } else {
         None
     };

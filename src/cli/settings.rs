@@ -1,14 +1,19 @@
 //! What the flags mean on this machine: where the project's files are, and what the environment says. The only reader
 //! of the environment.
 
-use super::args::{Args, Confining, EngineName, ProfileName, Running, SandboxName, SplitName};
+use super::args::{
+    Args, Confining, EngineName, LimitFlags, ProfileNames, Running, SandboxName, Server, SplitName,
+};
 use super::failure::Failure;
 use super::output::Output;
 use crate::bench::{Benchmark, DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
+use crate::engine::Limits;
 use crate::experiment::{EngineChoice, LabSettings};
+use crate::remote::{Budget, RemoteSettings, Secret};
 use crate::sandbox;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Settings that all commands share.
 pub(super) struct Settings {
@@ -81,7 +86,10 @@ impl Settings {
     /// How programs are confined, as the flags say.
     pub(super) fn confined(&self, flags: &Confining) -> Result<sandbox::Settings, Failure> {
         let policy = match (flags.sandbox, flags.i_accept_arbitrary_code_execution) {
+            (SandboxName::Auto, _) => sandbox::Policy::Auto,
             (SandboxName::Namespaces, _) => sandbox::Policy::Namespaces,
+            (SandboxName::Bubblewrap, _) => sandbox::Policy::Bubblewrap,
+            (SandboxName::Landlock, _) => sandbox::Policy::Landlock,
             (SandboxName::None, true) => sandbox::Policy::None { accepted_arbitrary_code_execution: () },
             (SandboxName::None, false) => {
                 return Err(Failure::request(
@@ -101,6 +109,35 @@ impl Settings {
         }
     }
 
+    /// The server that the flags name, asked for `model`. `price` is known of the model, unless the flags say it.
+    pub(super) fn server(
+        flags: &Server,
+        model: &str,
+        price: Option<(f64, f64)>,
+    ) -> Result<RemoteSettings, Failure> {
+        let Some(url) = &flags.base_url else {
+            return Err(Failure::request(
+                "name the server with --base-url, such as http://127.0.0.1:8000/v1",
+            ));
+        };
+        let price = flags.price.or(price);
+        if flags.max_cost.is_some() && price.is_none() {
+            return Err(Failure::request(
+                "--max-cost needs to know what tokens cost: give --price INPUT,OUTPUT, in US dollars for a million tokens",
+            ));
+        }
+        let (input, output) = price.unwrap_or_default();
+        Ok(RemoteSettings {
+            key: key(&flags.api_key_env)?,
+            key_variable: flags.api_key_env.clone(),
+            concurrency: usize::from(flags.concurrency),
+            attempts: flags.attempts,
+            timeout: Duration::from_secs(flags.timeout),
+            budget: Budget { input, output, limit: flags.max_cost },
+            ..RemoteSettings::new(url, model)?
+        })
+    }
+
     pub(super) fn lab(
         &self,
         running: &Running,
@@ -110,7 +147,12 @@ impl Settings {
         Ok(LabSettings {
             store: running.out.clone(),
             data,
-            engine: engine(running.engine),
+            // A server's model is opened by the command itself.
+            engine: match running.engine {
+                EngineName::Openai => EngineChoice::default(),
+                name => engine(name)?,
+            },
+            limits: limits(&running.limits),
             sandbox: self.confined(&running.confining)?,
             limit,
         })
@@ -125,20 +167,37 @@ pub(super) fn split(name: SplitName) -> Split {
 }
 
 /// The profiles that are meant: of both, those that the benchmark has.
-pub(super) fn profiles(name: ProfileName, benchmark: &Benchmark) -> Vec<Profile> {
+pub(super) fn profiles(name: ProfileNames, benchmark: &Benchmark) -> Vec<Profile> {
     match name {
-        ProfileName::Paper => vec![Profile::Paper],
-        ProfileName::Standard => vec![Profile::Standard],
-        ProfileName::Both if benchmark.measures(Profile::Standard).is_err() => vec![Profile::Paper],
-        ProfileName::Both => vec![Profile::Paper, Profile::Standard],
+        ProfileNames::Paper => vec![Profile::Paper],
+        ProfileNames::Standard => vec![Profile::Standard],
+        ProfileNames::Both if benchmark.measures(Profile::Standard).is_err() => vec![Profile::Paper],
+        ProfileNames::Both => vec![Profile::Paper, Profile::Standard],
     }
 }
 
-pub(super) fn engine(name: EngineName) -> EngineChoice {
+/// An engine of this process.
+pub(super) fn engine(name: EngineName) -> Result<EngineChoice, Failure> {
     match name {
-        EngineName::Batched => EngineChoice::Batched,
-        EngineName::Reference => EngineChoice::Reference,
+        EngineName::Batched => Ok(EngineChoice::Batched),
+        EngineName::Bf16 => Ok(EngineChoice::Bf16),
+        EngineName::Reference => Ok(EngineChoice::Reference),
+        EngineName::Openai => Err(Failure::request(
+            "this command needs the weights, which a server keeps; --engine openai goes with m3 eval",
+        )),
     }
+}
+
+/// The key in an environment variable, if it is set.
+fn key(variable: &str) -> Result<Option<Secret>, Failure> {
+    match std::env::var_os(variable).filter(|v| !v.is_empty()) {
+        None => Ok(None),
+        Some(value) => Ok(Some(Secret::new(&value.to_string_lossy(), variable)?)),
+    }
+}
+
+pub(super) fn limits(flags: &LimitFlags) -> Limits {
+    Limits { memory: flags.memory, sequences: flags.batch.0 }
 }
 
 /// The variables that every tool of the hub reads (huggingface_hub, "Environment variables").

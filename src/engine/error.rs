@@ -29,6 +29,19 @@ pub enum EngineError {
         /// Rows of the embedding.
         rows: usize,
     },
+    /// A chat template that cannot be used.
+    #[error(
+        "the model's chat template cannot be used: {reason}; give prompts as they are, or in a frame that is known by name"
+    )]
+    ChatTemplate {
+        /// What is wrong.
+        reason: String,
+    },
+    /// A model that is not for conversations.
+    #[error(
+        "the model has no chat template (neither chat_template.jinja nor `chat_template` in tokenizer_config.json); give prompts as they are, or in a frame that is known by name"
+    )]
+    NoChatTemplate,
     /// `generation_config.json` does not parse.
     #[error("generation_config.json cannot be used: {reason}; correct it or remove it")]
     GenerationConfig {
@@ -61,6 +74,21 @@ pub enum EngineError {
         /// The model's context.
         context: usize,
     },
+    /// A model that is larger than the memory.
+    #[error(
+        "the model needs {} MB of memory ({} MB of them for its weights), but {} MB may be used; give more with --memory, or free some",
+        .needed / 1_000_000,
+        .weights / 1_000_000,
+        .memory / 1_000_000
+    )]
+    NoMemory {
+        /// Bytes that may be used.
+        memory: u64,
+        /// Bytes that are needed to run one sequence.
+        needed: u64,
+        /// Bytes of the weights.
+        weights: u64,
+    },
     /// The reference engine derives the width of a head from the hidden size and knows no other.
     #[error(
         "the reference engine needs `head_dim` = hidden_size / num_attention_heads = {derived}, but config.json says {head_dim}; use the packed engine"
@@ -70,6 +98,20 @@ pub enum EngineError {
         head_dim: usize,
         /// What the reference would use.
         derived: usize,
+    },
+    /// A masked language model or a sentence encoder that is none, or whose files do not belong together.
+    #[error("`{}` cannot be used as a BERT model: {reason}", path.display())]
+    Masked {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// candle's Llama is plain.
+    #[error("the reference engine has no {what}; use the packed engine")]
+    ReferenceLacks {
+        /// What this model needs.
+        what: &'static str,
     },
     /// candle, which runs the reference engine, failed.
     #[error("the reference engine failed")]

@@ -31,6 +31,16 @@ fn requests() -> Vec<Request> {
             max_tokens: TokenCount([12, 0, 3, 40, 1][i % 5]),
             stop: if i % 3 == 0 { vec!["e".into(), "\u{fffd}".into()] } else { Vec::new() },
         })
+        .chain((0..6).map(|i| Request {
+            // Prompts that begin alike, one of them with nothing of its own.
+            prompt: format!("{}{}", &story[..60], "one's own end".repeat(i)),
+            sampling: match i % 2 {
+                0 => Sampling::Greedy,
+                _ => Sampling::Sample { temperature: 1.5, top_k: Some(40), top_p: Some(0.95), seed: 3 },
+            },
+            max_tokens: TokenCount(9),
+            stop: Vec::new(),
+        }))
         .chain([Request {
             prompt: story.repeat(2),
             sampling: Sampling::Greedy,
@@ -40,12 +50,15 @@ fn requests() -> Vec<Request> {
         .collect()
 }
 
+const REQUESTS: usize = 21;
+
 fn settings(sequences: usize, kv_tokens: usize, step_tokens: usize, threads: Threads) -> EngineSettings {
     EngineSettings {
         max_sequences: NonZeroUsize::new(sequences).unwrap(),
         kv_tokens: TokenCount(kv_tokens),
         step_tokens: NonZeroUsize::new(step_tokens).unwrap(),
         threads,
+        ..EngineSettings::default()
     }
 }
 
@@ -86,8 +99,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn an_answer_has_the_same_bits_alone_and_in_any_batch(
-        order in Just((0..15usize).collect::<Vec<_>>()).prop_shuffle(),
-        count in 1..=15usize,
+        order in Just((0..REQUESTS).collect::<Vec<_>>()).prop_shuffle(),
+        count in 1..=REQUESTS,
         sequences in 1..=16usize,
         kv_tokens in 1..600usize,
         step_tokens in 1..200usize,
@@ -110,7 +123,7 @@ proptest! {
 fn the_requests_of_the_property_test_end_in_different_ways() {
     let ends = |finish| ALONE.iter().filter(|s| matches!(&s.1, Some(Ok(o)) if o.finish == finish)).count();
     assert!(ends(Finish::Length) > 2 && ends(Finish::StopString) > 0, "{:?}", *ALONE);
-    assert!(matches!(ALONE[14].1, Some(Err(Refusal::PromptTooLong { context: 128, .. }))));
+    assert!(matches!(ALONE[REQUESTS - 1].1, Some(Err(Refusal::PromptTooLong { context: 128, .. }))));
     assert!(ALONE[3].1.as_ref().is_some_and(|a| a.as_ref().is_ok_and(|o| o.generated_tokens > 5)));
 }
 
@@ -171,4 +184,36 @@ fn a_request_that_breaks_down_leaves_its_batch_mates_alone() {
     assert_eq!(got[0], Some(Err(Refusal::NotANumber { generated: 0 })));
     assert!(matches!(before, Some(Ok(_))));
     assert_eq!(got[1], before);
+}
+
+#[test]
+fn what_prompts_begin_with_is_run_once() {
+    let (weights, companions) = model();
+    let shared = "a beginning of sixty-four bytes that all the prompts do share: ..";
+    let ask = |end: &str| Request {
+        prompt: format!("{shared}{end}"),
+        sampling: Sampling::Greedy,
+        max_tokens: TokenCount(2),
+        stop: Vec::new(),
+    };
+    let requests: Vec<Request> = ["one", "another", "", "the last"].map(ask).into();
+    let mut engine = Engine::load(&weights, &companions, &EngineSettings::default()).unwrap();
+    let count = |engine: &mut Engine| {
+        let (before, mut tokens) = (engine.tokens_run(), 0);
+        engine
+            .complete(&requests, &mut |_, answer| {
+                let outcome = answer.unwrap();
+                tokens += outcome.prompt_tokens + outcome.generated_tokens.saturating_sub(1);
+                Flow::Continue
+            })
+            .unwrap();
+        (engine.tokens_run() - before, tokens as u64)
+    };
+    let (run, asked) = count(&mut engine);
+    assert!(run + 2 * 60 < asked, "{run} of {asked} tokens were run in one batch");
+    let (again, _) = count(&mut engine);
+    assert!(again + 40 < run, "{again} tokens were run, with slots that begin alike, after {run}");
+    engine.exchange(&weights).unwrap();
+    let (fresh, _) = count(&mut engine);
+    assert_eq!(fresh, run, "another model shares nothing with the last");
 }

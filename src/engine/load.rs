@@ -2,11 +2,16 @@
 
 use super::error::EngineError;
 use super::llama::{Attention, Layer, Linear, Llama, Mlp, Norm};
+use super::settings::Precision;
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use rayon::prelude::*;
 
 /// Reads the weights that `config` describes. Names and shapes are checked before anything is read.
-pub(crate) fn load(source: &dyn TensorSource, config: &ModelConfig) -> Result<Llama, EngineError> {
+pub(crate) fn load(
+    source: &dyn TensorSource,
+    config: &ModelConfig,
+    precision: Precision,
+) -> Result<Llama, EngineError> {
     config.check(source.manifest())?;
     let (vocab, hidden, eps) = (config.vocab_size, config.hidden_size, config.rms_norm_eps);
     let layers = (0..config.layers)
@@ -16,19 +21,16 @@ pub(crate) fn load(source: &dyn TensorSource, config: &ModelConfig) -> Result<Ll
             let norm = |part: &str| Norm::load(source, &format!("{prefix}.{part}.weight").into(), eps);
             Ok(Layer {
                 attention_norm: norm("input_layernorm")?,
-                attention: Attention::load(source, config, &prefix)?,
+                attention: Attention::load(source, config, &prefix, precision)?,
                 mlp_norm: norm("post_attention_layernorm")?,
-                mlp: Mlp::load(source, config, &prefix)?,
+                mlp: Mlp::load(source, config, &prefix, precision)?,
             })
         })
         .collect::<Result<Vec<_>, CheckpointError>>()?;
     let norm = Norm::load(source, &"model.norm.weight".into(), eps)?;
-    let tokens = "model.embed_tokens.weight";
-    let (embedding, head) = if config.tied_head {
-        (None, Linear::load(source, &[(tokens.into(), vocab)], hidden)?)
-    } else {
-        let head = Linear::load(source, &[("lm_head.weight".into(), vocab)], hidden)?;
-        (Some(source.read_all(&tokens.into())?), head)
-    };
+    let matrix = |name: &str| Linear::load(source, &[(name.into(), vocab)], hidden, precision);
+    let tokens = matrix("model.embed_tokens.weight")?;
+    let (embedding, head) =
+        if config.tied_head { (None, tokens) } else { (Some(tokens), matrix("lm_head.weight")?) };
     Ok(Llama::new((vocab, hidden), embedding, layers, norm, head))
 }

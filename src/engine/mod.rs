@@ -11,7 +11,8 @@
 //!
 //! Files, from the text inwards:
 //!
-//! - `settings`: how many sequences, how much memory, which threads
+//! - `settings`: how many sequences, how much memory, which threads; `memory`: what a model needs, and what fits beside it
+//! - `template`: an instruction to a prompt
 //! - `tokenizer`: text to tokens and back; `transcript`: one answer as it grows, and when it ends; `likelihood`: how likely
 //!   a given continuation is
 //! - `job`: what a sequence of the batch is for; `scheduler`: who is in the batch; `step`: one pass of the batch through the
@@ -19,6 +20,7 @@
 //! - `kv`: the keys and values of one sequence, and the slots that sequences reuse
 //! - `llama`: the model; `load`: its weights, packed once
 //! - `serve`: the packed engine behind the contract; `reference`: the oracle behind the same
+//! - `masked`: BERT, behind the contract of [`crate::masked`]
 //! - `error`: what can be wrong
 
 mod error;
@@ -27,12 +29,15 @@ mod kv;
 mod likelihood;
 mod llama;
 mod load;
+mod masked;
+mod memory;
 mod reference;
 mod sampler;
 mod scheduler;
 mod serve;
 mod settings;
 mod step;
+mod template;
 mod tokenizer;
 mod transcript;
 
@@ -44,6 +49,9 @@ mod invariance;
 pub use crate::isa::kernel_name;
 pub use error::EngineError;
 pub use llama::matmul_gflops;
+pub use masked::{MaskedBert, SentenceBert};
+pub use memory::{Limits, SEQUENCES, SHARE};
 pub use reference::ReferenceEngine;
 pub use serve::Engine;
-pub use settings::{EngineSettings, Threads};
+pub use settings::{EngineSettings, Precision, Threads};
+pub use template::{ChatTemplate, Frame, Message};

@@ -9,7 +9,7 @@ use super::serve::check_tokens;
 use super::settings::EngineSettings;
 use super::tokenizer::Tokenizer;
 use super::transcript::Transcript;
-use crate::checkpoint::{Companions, ModelConfig, RopeScaling, TensorSource};
+use crate::checkpoint::{Biases, Companions, ModelConfig, RopeScaling, TensorSource};
 use crate::completion::{
     Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
@@ -44,6 +44,17 @@ impl ReferenceEngine {
         let config = companions.config.clone();
         // candle panics on a missing tensor of a layer.
         config.check(source.manifest())?;
+        let lacks = match () {
+            () if config.biases != Biases::default() => Some("biases"),
+            () if config.window.is_some() => Some("sliding windows"),
+            () if matches!(config.rope_scaling, RopeScaling::Linear { .. } | RopeScaling::Yarn { .. }) => {
+                Some("`linear` and `yarn` ropes")
+            }
+            () => None,
+        };
+        if let Some(what) = lacks {
+            return Err(EngineError::ReferenceLacks { what });
+        }
         let derived = config.hidden_size / config.heads;
         if config.head_dim != derived || derived * config.heads != config.hidden_size {
             return Err(EngineError::ReferenceHeadDim { head_dim: config.head_dim, derived });
@@ -127,7 +138,8 @@ impl ReferenceEngine {
 /// The config in candle's words.
 fn translate(config: &ModelConfig) -> Config {
     let rope_scaling = match config.rope_scaling {
-        RopeScaling::Default => None,
+        // `load` refuses the two in the middle.
+        RopeScaling::Default | RopeScaling::Linear { .. } | RopeScaling::Yarn { .. } => None,
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
             Some(Llama3RopeConfig {
                 factor: factor as f32,
@@ -183,6 +195,10 @@ impl Complete for ReferenceEngine {
             }
         }
         Ok(())
+    }
+
+    fn prompt_ids(&self, prompt: &str) -> Option<Vec<u32>> {
+        self.tokenizer.encode(prompt).ok()
     }
 
     fn numerics(&self) -> String {

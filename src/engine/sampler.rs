@@ -29,23 +29,10 @@ pub(crate) struct Draw {
 impl Sampler {
     /// The sampler of a request.
     pub(crate) fn new(request: &Request) -> Result<Self, Refusal> {
+        request.sampling.check()?;
         let Sampling::Sample { temperature, top_k, top_p, seed } = request.sampling else {
             return Ok(Self::Greedy);
         };
-        let bad = |setting, value: String, want| Err(Refusal::Sampling { setting, value, want });
-        if !(temperature.is_finite() && temperature > 0.0) {
-            return bad(
-                "temperature",
-                temperature.to_string(),
-                "above 0 (greedy decoding is a choice of its own)",
-            );
-        }
-        if top_k == Some(0) {
-            return bad("top_k", "0".into(), "at least 1");
-        }
-        if let Some(p) = top_p.filter(|p| !(*p > 0.0 && *p <= 1.0)) {
-            return bad("top_p", p.to_string(), "above 0 and at most 1");
-        }
         let stream = Stream::new(seed, &format!("tokens after {}", request.prompt), 0);
         Ok(Self::Draw(Box::new(Draw { temperature, top_k, top_p, stream })))
     }

@@ -3,10 +3,13 @@
 //! Jobs enter in their order, as long as there is a place and room for their keys and values. Every step runs one token of
 //! each sequence that is generating and, in the rest of the step, the next piece of prompts. A sequence that ends is
 //! delivered at once and its place is taken before the next step.
+//!
+//! What several prompts begin with is computed once: a sequence that begins like another one waits until that one has run so
+//! far, and takes over its keys and values.
 
 use super::error::EngineError;
 use super::job::{Job, Taken};
-use super::kv::{Kv, KvPool};
+use super::kv::{Kv, KvPool, common};
 use super::llama::Piece;
 use super::settings::EngineSettings;
 use super::step::Machine;
@@ -14,6 +17,8 @@ use crate::completion::{Flow, Refusal};
 
 /// Prompt tokens that a step takes at least, however many sequences are generating.
 const PROMPT_SHARE: usize = 16;
+/// Tokens of a common beginning that are worth waiting for.
+const WORTH_WAITING: usize = 16;
 
 /// Where results go: the request's number and what became of it.
 pub(crate) type Deliver<'d, O> = dyn FnMut(usize, Result<O, Refusal>) -> Flow + 'd;
@@ -35,6 +40,59 @@ struct Sequence<J> {
     /// The token generated last, once the known ones have run.
     last: Option<u32>,
     kv: Kv,
+    /// When it came in.
+    serial: u64,
+    /// Whom it waits for.
+    leader: Option<Leader>,
+}
+
+/// A sequence that runs what another one begins with too.
+#[derive(Clone, Copy)]
+struct Leader {
+    /// When it came in: earlier than who waits, so that nobody waits for himself.
+    serial: u64,
+    /// How many tokens the two have in common.
+    shared: usize,
+}
+
+impl<J: Job> Sequence<J> {
+    /// The tokens that may be taken over from others: not those whose logits are wanted.
+    fn prefix(&self) -> &[u32] {
+        prefix(&self.job)
+    }
+}
+
+impl<J: Job> Sequence<J> {
+    /// Takes over what `others` have computed of its beginning, and waits for what one of them is about to compute.
+    fn follow(&mut self, others: &[Self]) {
+        let Some(donor) = others.iter().max_by_key(|o| o.kv.shared(self.prefix())) else { return };
+        self.kv.copy(&donor.kv, donor.kv.shared(prefix(&self.job)));
+        let coming = |o: &Self| Leader { serial: o.serial, shared: common(o.job.tokens(), self.prefix()) };
+        let best = others.iter().map(coming).max_by_key(|l| (l.shared, std::cmp::Reverse(l.serial)));
+        self.leader = best.filter(|leader| leader.shared >= self.kv.len() + WORTH_WAITING);
+    }
+}
+
+/// Gives those who wait what their leaders have computed. Whoever has all of it, or whose leader has ended, waits no longer.
+fn share<J: Job, O>(active: &mut [Sequence<J>], ended: &[(usize, O)]) {
+    for place in 0..active.len() {
+        let Some(Leader { serial, shared }) = active[place].leader else { continue };
+        let leads = active.iter().position(|s| s.serial == serial);
+        let Some(at) = leads else {
+            active[place].leader = None;
+            continue;
+        };
+        let Ok([follower, leader]) = active.get_disjoint_mut([place, at]) else { continue };
+        let there = leader.kv.len().min(shared);
+        follower.kv.copy(&leader.kv, there);
+        if there == shared || ended.iter().any(|(ended, _)| *ended == at) {
+            follower.leader = None;
+        }
+    }
+}
+
+fn prefix<J: Job>(job: &J) -> &[u32] {
+    &job.tokens()[..job.tokens().len() - job.wanted()]
 }
 
 /// Whether there is more to do.
@@ -71,6 +129,7 @@ impl Scheduler<'_> {
         while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver) {
             let mut ended = Vec::new();
             self.step(active, watch, &mut ended)?;
+            share(active, &ended);
             // Backwards, so that `swap_remove` moves only places that were looked at already.
             let mut stop = false;
             for (place, result) in ended.into_iter().rev() {
@@ -98,6 +157,9 @@ impl Scheduler<'_> {
                 let Some((number, job)) = queue.next() else { break };
                 let ended = match job {
                     Err(refusal) => Err(refusal),
+                    Ok(job) if job.positions() > self.settings.longest.0 => {
+                        Err(Refusal::NoMemory { tokens: job.positions(), room: self.settings.longest.0 })
+                    }
                     Ok(job) => {
                         let output = job.ended_before_it_began();
                         if output.is_none() {
@@ -113,12 +175,15 @@ impl Scheduler<'_> {
                 }
             }
             let Some((number, job)) = waiting.take() else { continue };
-            let Some(kv) = self.pool.take(job.positions()) else {
+            let Some(kv) = self.pool.take(job.positions(), prefix(&job)) else {
                 *waiting = Some((number, job));
                 break;
             };
             self.machine.reach(job.positions());
-            active.push(Sequence { number, job, last: None, kv });
+            let serial = active.iter().map(|s| s.serial + 1).max().unwrap_or(0);
+            let mut sequence = Sequence { number, job, last: None, kv, serial, leader: None };
+            sequence.follow(active);
+            active.push(sequence);
         }
         if active.is_empty() { Next::Done } else { Next::Step }
     }
@@ -133,7 +198,8 @@ impl Scheduler<'_> {
         let generating = active.iter().filter(|s| s.last.is_some()).count();
         let mut prompt_share = self.settings.step_tokens.get().saturating_sub(generating).max(PROMPT_SHARE);
         let (mut pieces, mut owners) = (Vec::with_capacity(active.len()), Vec::with_capacity(active.len()));
-        for (place, Sequence { job, last, kv, .. }) in active.iter_mut().enumerate() {
+        let running = active.iter_mut().enumerate().filter(|(_, s)| s.leader.is_none());
+        for (place, Sequence { job, last, kv, .. }) in running {
             let piece = if let Some(last) = last {
                 Piece { tokens: std::slice::from_ref(last), kv, wanted: 1 }
             } else {

@@ -8,7 +8,7 @@ use super::llama::{Piece, Rope};
 use super::load;
 use super::sampler::Sampler;
 use super::scheduler::{Deliver, Scheduler, Watch};
-use super::settings::EngineSettings;
+use super::settings::{EngineSettings, Precision};
 use super::step::Machine;
 use super::tokenizer::Tokenizer;
 use super::transcript::Transcript;
@@ -17,7 +17,7 @@ use crate::completion::{
     Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
 
-/// A Llama in f32 on the CPU, answering many requests at once.
+/// A Llama on the CPU, answering many requests at once. Sums are in f32, weights what the source has or bfloat16.
 ///
 /// An answer has the same bits alone and in any batch, in any order of arrival, with any [`EngineSettings`] and any
 /// number of threads. Weights are packed when they are loaded and not kept otherwise.
@@ -31,10 +31,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// What [`Complete::numerics`] says: changes whenever an answer could.
+    /// What [`Complete::numerics`] says of [`Precision::Source`]: changes whenever an answer could.
     pub const NUMERICS: &'static str = "m3-cpu-f32/1";
+    /// The same of [`Precision::Bf16`].
+    pub const NUMERICS_BF16: &'static str = "m3-cpu-f32-weights-bf16/1";
 
-    /// Loads the weights of `source`, widened to f32, and the tokenizer of `companions`.
+    /// Loads the weights of `source` and the tokenizer of `companions`.
     ///
     /// Fails before reading any weight if a tensor of the config is missing or has another shape
     /// ([`EngineError::Checkpoint`]), or if the tokenizer does not parse or does not fit the embedding.
@@ -46,7 +48,11 @@ impl Engine {
         let config = companions.config.clone();
         config.check(source.manifest())?;
         let tokenizer = Tokenizer::load(companions)?;
-        let machine = Machine::new(load::load(source, &config)?, Rope::new(&config), settings.threads);
+        let machine = Machine::new(
+            load::load(source, &config, settings.precision)?,
+            Rope::new(&config),
+            settings.threads,
+        );
         let pool = KvPool::new(KvShape::of(&config), settings.kv_tokens.0);
         Ok(Self { config, settings: *settings, tokenizer, pool, machine })
     }
@@ -54,7 +60,8 @@ impl Engine {
     /// Exchanges the weights for those of another model with the same config and tokenizer: the next candidate of a
     /// search. On an error the old weights stay.
     pub fn exchange(&mut self, source: &dyn TensorSource) -> Result<(), EngineError> {
-        *self.machine.llama_mut() = load::load(source, &self.config)?;
+        *self.machine.llama_mut() = load::load(source, &self.config, self.settings.precision)?;
+        self.pool.forget();
         Ok(())
     }
 
@@ -64,13 +71,25 @@ impl Engine {
         self.tokenizer.beginning()
     }
 
-    /// The logits `[vocab_size]` after the last of `tokens`.
+    /// Tokens that were run through the model so far. Less than prompts and answers have together, where prompts begin alike:
+    /// a common beginning is run once.
+    pub fn tokens_run(&self) -> u64 {
+        self.machine.tokens_run()
+    }
+
+    /// The logits `[vocab_size]` after the last of `tokens`. What they begin with is taken over from an earlier call.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         check_tokens(tokens, &self.config)?;
-        let mut kv = KvPool::new(KvShape::of(&self.config), 0).take(tokens.len());
         self.machine.reach(tokens.len());
-        let pieces = kv.iter_mut().map(|kv| Piece { tokens, kv, wanted: 1 }).collect();
-        Ok(self.machine.step(pieces).flat_map(|(_, logits)| logits).copied().collect())
+        // Nothing is given out between two calls, so that the pool grants a slot of any size.
+        let Some(mut kv) = self.pool.take(tokens.len(), &tokens[..tokens.len() - 1]) else {
+            return Ok(Vec::new());
+        };
+        let known = kv.len();
+        let piece = Piece { tokens: &tokens[known..], kv: &mut kv, wanted: 1 };
+        let logits = self.machine.step(vec![piece]).flat_map(|(_, logits)| logits).copied().collect();
+        self.pool.give_back(kv);
+        Ok(logits)
     }
 
     /// [`Complete::complete`], with somebody who sees the logits.
@@ -161,7 +180,14 @@ impl Complete for Engine {
         self.weigh(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
     }
 
+    fn prompt_ids(&self, prompt: &str) -> Option<Vec<u32>> {
+        self.tokenizer.encode(prompt).ok()
+    }
+
     fn numerics(&self) -> String {
-        Self::NUMERICS.to_owned()
+        match self.settings.precision {
+            Precision::Source => Self::NUMERICS.to_owned(),
+            Precision::Bf16 => Self::NUMERICS_BF16.to_owned(),
+        }
     }
 }

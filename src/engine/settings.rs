@@ -3,7 +3,7 @@
 use crate::units::TokenCount;
 use std::num::NonZeroUsize;
 
-/// How much an engine may use. None of it changes an answer.
+/// How much an engine may use, and how it keeps weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
     /// Sequences that are in the batch at once.
@@ -11,11 +11,26 @@ pub struct EngineSettings {
     /// Tokens whose keys and values are held at once, over all sequences: each takes prompt + `max_tokens` (within the
     /// context) when it enters. A request that alone needs more than this runs alone.
     pub kv_tokens: TokenCount,
+    /// A request that alone needs more than this is refused.
+    pub longest: TokenCount,
     /// Tokens that one step runs at most. Long prompts are cut into pieces of this, so that other sequences go on
     /// meanwhile.
     pub step_tokens: NonZeroUsize,
     /// Who computes.
     pub threads: Threads,
+    /// How weights are kept; the one setting that changes answers.
+    pub precision: Precision,
+}
+
+/// How the weights of matrices are kept. Sums are in f32 whatever they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// With the numbers that the source has: in bfloat16 where it stores them so, else in f32.
+    #[default]
+    Source,
+    /// Rounded to bfloat16, to nearest with ties to even: half the memory of f32, and half the time where memory is what
+    /// limits.
+    Bf16,
 }
 
 /// Who computes.
@@ -28,15 +43,17 @@ pub enum Threads {
 }
 
 impl Default for EngineSettings {
-    /// 32 sequences, 32768 tokens of keys and values, steps of 256 tokens, all threads.
+    /// 32 sequences, 32768 tokens of keys and values, no request too long, steps of 256 tokens, all threads.
     fn default() -> Self {
         const SEQUENCES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not 0");
         const STEP: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
         Self {
             max_sequences: SEQUENCES,
             kv_tokens: TokenCount(32_768),
+            longest: TokenCount(usize::MAX),
             step_tokens: STEP,
             threads: Threads::Pool,
+            precision: Precision::Source,
         }
     }
 }

@@ -19,17 +19,24 @@ pub(crate) struct Machine {
     llama: Llama,
     rope: Rope,
     rooms: Vec<Room>,
+    /// Tokens that were run since the beginning.
+    tokens_run: u64,
 }
 
 impl Machine {
     /// A machine for `llama`, on the best instruction set of this CPU.
     pub(crate) fn new(llama: Llama, rope: Rope, threads: Threads) -> Self {
-        Self { isa: Isa::detect(), threads, llama, rope, rooms: Vec::new() }
+        Self { isa: Isa::detect(), threads, llama, rope, rooms: Vec::new(), tokens_run: 0 }
     }
 
     /// The weights, to be exchanged for others of the same config.
     pub(crate) fn llama_mut(&mut self) -> &mut Llama {
         &mut self.llama
+    }
+
+    /// Tokens that were run since the beginning: less than were asked for, where beginnings are shared.
+    pub(crate) fn tokens_run(&self) -> u64 {
+        self.tokens_run
     }
 
     /// Prepares positions below `positions`.
@@ -47,6 +54,7 @@ impl Machine {
     ) -> impl Iterator<Item = (usize, &'s [f32])> + use<'s> {
         let (isa, llama, rope) = (self.isa, &self.llama, &self.rope);
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
+        self.tokens_run += rows as u64;
         let threads = match self.threads {
             Threads::Pool if rows * llama.bytes() / size_of::<f32>() >= WORTH_SHARING => {
                 rayon::current_num_threads()

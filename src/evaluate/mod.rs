@@ -4,7 +4,7 @@
 //! - `pipeline`: items → answers → verdicts, each on disk as it comes
 //! - `outputs`: answers that were generated elsewhere → verdicts in a file of their own
 //! - `stored`: the verdicts of a run that is on disk
-//! - `summary`: mean, interval, invalid and unscored counts; paired differences
+//! - `summary`: mean, interval, invalid and unscored counts
 //! - `compare`: two models on the same items
 //! - `error`: what can go wrong on the way
 
@@ -22,4 +22,4 @@ pub use outputs::{VerdictRow, read_verdicts, score_outputs, write_verdicts};
 pub use pipeline::{Evaluation, Job, evaluate};
 pub use stored::run_verdicts;
 pub use subject::Subject;
-pub use summary::{Estimate, Summary, mean_of, paired_difference};
+pub use summary::Summary;

@@ -6,7 +6,8 @@ use crate::digest::Digest;
 use serde_json::Value;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
-type Open<'a> = Box<dyn FnMut() -> Result<Box<dyn Complete>, Failure> + 'a>;
+type Engine<'a> = Box<dyn Complete + 'a>;
+type Open<'a> = Box<dyn FnMut() -> Result<Engine<'a>, Failure> + 'a>;
 
 /// A model, known by its content before it is loaded. A finished table is printed again without loading anything.
 pub struct Subject<'a> {
@@ -19,7 +20,7 @@ pub struct Subject<'a> {
     /// What it is, for people.
     pub about: Value,
     open: Open<'a>,
-    engine: Option<Box<dyn Complete>>,
+    engine: Option<Engine<'a>>,
 }
 
 impl<'a> Subject<'a> {
@@ -29,13 +30,13 @@ impl<'a> Subject<'a> {
         companions: Digest,
         numerics: String,
         about: Value,
-        open: impl FnMut() -> Result<Box<dyn Complete>, Failure> + 'a,
+        open: impl FnMut() -> Result<Engine<'a>, Failure> + 'a,
     ) -> Self {
         Self { weights, companions, numerics, about, open: Box::new(open), engine: None }
     }
 
     /// The loaded model.
-    pub(super) fn engine(&mut self) -> Result<&mut dyn Complete, EvaluateError> {
+    pub(super) fn engine(&mut self) -> Result<&mut (dyn Complete + 'a), EvaluateError> {
         let engine = match self.engine.take() {
             Some(engine) => engine,
             None => (self.open)().map_err(EvaluateError::Model)?,

@@ -1,10 +1,8 @@
 //! From verdicts to figures. Means are over scored items; invalid ones count as wrong, unscored ones for nothing.
 
 use crate::bench::Verdict;
+use crate::statistics::{Z95, variance_of_mean};
 use serde::Serialize;
-
-/// The 97.5 % point of the normal law: half-width of a two-sided 95 % interval in standard errors.
-const Z95: f64 = 1.959_963_984_540_054;
 
 /// A benchmark's figures. Values are in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -49,12 +47,6 @@ impl Summary {
     }
 }
 
-/// s²/n with the sample's variance s², for two values or more.
-fn variance_of_mean(values: &[f64], mean: f64) -> f64 {
-    let n = values.len() as f64;
-    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0) / n
-}
-
 /// Wilson's 95 % score interval of a proportion `p` out of `n` (Wilson 1927). It stays inside [0, 1] and has a width at
 /// 0 and 1 too, where p ± 1.96·√(p(1−p)/n) has none.
 fn wilson(p: f64, n: usize) -> (f64, f64) {
@@ -63,43 +55,6 @@ fn wilson(p: f64, n: usize) -> (f64, f64) {
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     ((centre - half).max(0.0), (centre + half).min(1.0))
-}
-
-/// A figure with the half-width of its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The figure.
-    pub value: f64,
-    /// Half of its interval.
-    pub half_width: f64,
-    /// Items behind it.
-    pub n: usize,
-}
-
-/// Weighted mean over benchmarks: Σ w_b·(mean of the values of b), with the interval from Σ w_b²·s_b²/n_b.
-pub fn mean_of(parts: &[(f64, &[f64])]) -> Estimate {
-    let mut value = 0.0;
-    let mut variance = 0.0;
-    let mut count = 0;
-    for (weight, values) in parts {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n.max(1.0);
-        value += weight * mean;
-        if values.len() > 1 {
-            variance += weight * weight * variance_of_mean(values, mean);
-        }
-        count += values.len();
-    }
-    Estimate { value, half_width: Z95 * variance.sqrt(), n: count }
-}
-
-/// The weighted mean of a − b item by item, for two models on the same items: the interval is that of the paired
-/// differences, which is narrower than that of two separate means.
-pub fn paired_difference(parts: &[(f64, &[f64], &[f64])]) -> Estimate {
-    let differences: Vec<(f64, Vec<f64>)> =
-        parts.iter().map(|(w, a, b)| (*w, a.iter().zip(*b).map(|(a, b)| a - b).collect())).collect();
-    let borrowed: Vec<(f64, &[f64])> = differences.iter().map(|(w, d)| (*w, d.as_slice())).collect();
-    mean_of(&borrowed)
 }
 
 #[cfg(test)]
@@ -132,15 +87,5 @@ mod tests {
         assert!((s.standard_error.unwrap() - 1.0 / 3.0).abs() < 1e-12);
         let none = Summary::of(&verdicts[3..]);
         assert_eq!((none.n, none.mean, none.standard_error, none.ci95), (0, None, None, None));
-    }
-
-    #[test]
-    fn a_paired_interval_is_narrower_when_models_agree() {
-        let a: Vec<f64> = (0..100).map(|i| f64::from(u8::from(i % 2 == 0))).collect();
-        let mut b = a.clone();
-        b[0] = 0.0;
-        let paired = paired_difference(&[(1.0, &a, &b)]);
-        assert!((paired.value - 0.01).abs() < 1e-12);
-        assert!(paired.half_width < mean_of(&[(1.0, &a)]).half_width);
     }
 }

@@ -3,13 +3,16 @@
 use super::{ExperimentError, Model};
 use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, Verdict};
 use crate::completion::Complete;
-use crate::engine::{Engine, EngineSettings, ReferenceEngine};
+use crate::digest::Canonical;
+use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, Summary, evaluate};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
+use crate::remote::{Remote, RemoteSettings};
 use crate::runs::Store;
 use crate::sandbox::{self, Sandbox};
 use rayon::prelude::*;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,25 +23,43 @@ pub enum EngineChoice {
     /// Our own batched engine.
     #[default]
     Batched,
+    /// The same with weights rounded to bfloat16.
+    Bf16,
     /// candle-transformers' Llama, one request at a time: the oracle.
     Reference,
 }
 
 impl EngineChoice {
-    /// Loads a model.
-    pub fn load(self, model: &Model) -> Result<Box<dyn Complete>, crate::engine::EngineError> {
-        let settings = EngineSettings::default();
+    /// Loads a model, with a batch as large as the machine's memory allows.
+    pub fn load(self, model: &Model) -> Result<Box<dyn Complete>, EngineError> {
+        self.load_within(model, Limits::default())
+    }
+
+    /// Loads a model, with a batch as large as `limits` allow.
+    pub fn load_within(self, model: &Model, limits: Limits) -> Result<Box<dyn Complete>, EngineError> {
+        let precision = if self == Self::Bf16 { Precision::Bf16 } else { Precision::Source };
+        let source = model.weights.as_ref();
+        let settings = EngineSettings::within(&model.companions.config, source, precision, limits)?;
         Ok(match self {
-            Self::Batched => Box::new(Engine::load(model.weights.as_ref(), &model.companions, &settings)?),
+            Self::Batched | Self::Bf16 => {
+                Box::new(Engine::load(model.weights.as_ref(), &model.companions, &settings)?)
+            }
             Self::Reference => {
                 Box::new(ReferenceEngine::load(model.weights.as_ref(), &model.companions, &settings)?)
             }
         })
     }
 
+    /// Who answers, whatever the question: the weights, what goes with them, and how numbers are computed.
+    pub fn identity(self, model: &Model) -> Result<String, ExperimentError> {
+        let (weights, companions) = (model.weights.digest()?, model.companions.digest());
+        Ok(format!("{weights} {companions} {}", self.numerics()))
+    }
+
     fn numerics(self) -> &'static str {
         match self {
             Self::Batched => Engine::NUMERICS,
+            Self::Bf16 => Engine::NUMERICS_BF16,
             Self::Reference => ReferenceEngine::NUMERICS,
         }
     }
@@ -52,6 +73,8 @@ pub struct LabSettings {
     pub data: DataSource,
     /// Who answers.
     pub engine: EngineChoice,
+    /// How much of the machine the engine may take.
+    pub limits: Limits,
     /// How programs are confined.
     pub sandbox: sandbox::Settings,
     /// At most so many items of each benchmark, from the start of the split.
@@ -90,7 +113,11 @@ impl<'w> Lab<'w> {
             benchmarks.into_iter().map(|benchmark| (benchmark.id().clone(), benchmark)).collect();
         let store = Store::open(&settings.store)?;
         let sandbox = if loaded.values().any(Benchmark::needs_programs) {
-            Some(sandbox::open(&settings.sandbox)?)
+            let sandbox = sandbox::open(&settings.sandbox)?;
+            if let Some(text) = sandbox.caution() {
+                watch.observe(&Event::Warning { text: &text });
+            }
+            Some(sandbox)
         } else {
             None
         };
@@ -109,7 +136,7 @@ impl<'w> Lab<'w> {
         Ok(items)
     }
 
-    /// One of its benchmarks.
+    /// A benchmark that the lab was opened with.
     pub fn benchmark(&self, id: &BenchmarkId) -> Result<&Benchmark, ExperimentError> {
         match self.benchmarks.get(id) {
             Some(benchmark) => Ok(benchmark),
@@ -127,16 +154,29 @@ impl<'w> Lab<'w> {
     }
 
     /// A model under test, loaded when it is first needed.
-    pub fn subject(&self, model: &Model) -> Result<Subject<'static>, ExperimentError> {
-        let engine = self.settings.engine;
+    pub fn subject(&self, model: &Model) -> Result<Subject<'w>, ExperimentError> {
+        let (engine, limits) = (self.settings.engine, self.settings.limits);
         let loaded = Model { weights: Arc::clone(&model.weights), ..model.clone() };
         Ok(Subject::new(
             model.weights.digest()?,
             model.companions.digest(),
             engine.numerics().to_owned(),
             model.about.clone(),
-            move || Ok(engine.load(&loaded)?),
+            move || Ok(engine.load_within(&loaded, limits)?),
         ))
+    }
+
+    /// A model that a server serves. What its weights are cannot be known from here: it is known by the server's address and
+    /// the model's name, and whoever changes what is served under the same name takes another store.
+    pub fn served(&self, server: RemoteSettings) -> Subject<'w> {
+        let of = |what: &str| {
+            Canonical::new(what).text("address", &server.base_url).text("model", &server.model).finish()
+        };
+        let about = json!({ "served": server.model, "address": server.base_url });
+        let (weights, companions, watch) = (of("served weights/1"), of("served companions/1"), self.watch);
+        Subject::new(weights, companions, Remote::NUMERICS.to_owned(), about, move || {
+            Ok(Box::new(Remote::new(server.clone(), watch)))
+        })
     }
 
     /// Evaluates a model on one benchmark's items.
@@ -146,7 +186,16 @@ impl<'w> Lab<'w> {
         id: &BenchmarkId,
         items: &[Item],
     ) -> Result<Evaluation, ExperimentError> {
-        let benchmark = self.benchmark(id)?;
+        self.evaluate_as(subject, self.benchmark(id)?, items)
+    }
+
+    /// Evaluates a model on the items of a benchmark that the lab does not have, such as one with another prompt.
+    pub(super) fn evaluate_as(
+        &self,
+        subject: &mut Subject<'_>,
+        benchmark: &Benchmark,
+        items: &[Item],
+    ) -> Result<Evaluation, ExperimentError> {
         let sandbox = self.sandbox.as_deref().filter(|_| benchmark.needs_programs());
         let job =
             Job { benchmark, items, tools: Tools { sandbox }, confinement: sandbox.map(Sandbox::describe) };

@@ -4,8 +4,8 @@ use super::ExperimentError;
 use crate::checkpoint::ModelRef;
 use crate::files;
 use crate::ids::BenchmarkId;
-use crate::search::PairSpace;
-use crate::units::Scale;
+use crate::search::{Space, Strategy};
+use crate::units::{Density, DropRate, Scale};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,9 +29,16 @@ pub struct Manifest {
     /// Which benchmarks make a model's skill.
     pub skills: BTreeMap<String, Vec<BenchmarkId>>,
     /// The candidates of a pair.
-    pub search: PairSpace,
+    pub search: Space,
+    /// How they are measured.
+    #[serde(default)]
+    pub strategy: Strategy,
     /// Task arithmetic without M³.
     pub baseline: Baseline,
+    /// TIES for each pair, `lm+math` and the like.
+    pub ties: BTreeMap<String, Ties>,
+    /// What DARE drops of each delta.
+    pub dare: Dare,
 }
 
 /// θ_pre + s·Σ δ_k.
@@ -42,12 +49,33 @@ pub struct Baseline {
     pub scale: Scale,
 }
 
+/// θ_pre + s·(mean of the trimmed deltas with the elected sign).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ties {
+    /// The magnitude s, without M³ and with it.
+    pub scale: Scale,
+    /// Share of a model's delta that is kept (the paper's retain ratio).
+    pub density: Density,
+}
+
+/// Random dropping.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dare {
+    /// Share that is dropped.
+    pub drop: DropRate,
+    /// Seed of the decisions.
+    pub seed: u64,
+}
+
 impl Manifest {
     /// Reads a suite's file.
     pub fn read(path: &Path) -> Result<Self, ExperimentError> {
         let text = files::read_text(path)?;
         let mut manifest: Self = toml::from_str(&text)
             .map_err(|e| ExperimentError::BadManifest { path: path.to_owned(), reason: e.to_string() })?;
+        manifest.strategy.check()?;
         let folder = path.parent().unwrap_or(Path::new(""));
         manifest.data = folder.join(&manifest.data);
         for model in manifest.models.values_mut() {
@@ -68,6 +96,11 @@ impl Manifest {
             .map(Vec::as_slice)
             .filter(|s| !s.is_empty())
             .ok_or_else(|| self.lacks("skill", name, table))
+    }
+
+    /// TIES for a pair.
+    pub fn ties(&self, pair: &str, table: &'static str) -> Result<Ties, ExperimentError> {
+        self.ties.get(pair).copied().ok_or_else(|| self.lacks("[ties] for", pair, table))
     }
 
     fn lacks(&self, what: &'static str, name: &str, table: &'static str) -> ExperimentError {

@@ -1,16 +1,19 @@
-//! The jobs of Table 1: single models and pairs, task arithmetic without and with M³, λ chosen on the validation split
-//! and reported on the test split.
+//! The jobs of Table 1: single models, and pairs by task arithmetic, TIES and DARE without and with M³, λ chosen on the
+//! validation split and reported on the test split.
 
+use super::pairing::{Family, Pairing};
 use super::progress::Whole;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
-use crate::checkpoint::{Checkpoint, OpenOptions};
-use crate::evaluate::{Evaluation, Subject, mean_of, paired_difference};
+use crate::checkpoint::OpenOptions;
+use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
-use crate::merge::{Combine, DirectionLaw, Inputs, Recipe};
-use crate::report::{Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, Table};
-use crate::search::{Campaign, Candidate, Fitness, Objective, ObjectiveError};
+use crate::report::{
+    Cell, Column, Difference, Measured, Method, PublishedRow, Row, Selection, TABLE1, TABLE1_NOTES, Table,
+};
+use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores};
+use crate::statistics::{mean_of, paired_difference};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -39,11 +42,7 @@ pub fn table1(
     watch: &dyn Observer,
 ) -> Result<Table, ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
-    let names = ["base", "lm", "math", "code"];
-    let mut models = BTreeMap::new();
-    for name in names {
-        models.insert(name, Checkpoint::open(&manifest.model(name, TABLE)?.parse()?, options)?);
-    }
+    let family = Family::open(manifest, &["base", "lm", "math", "code"], TABLE, options)?;
     let ids = benchmarks(manifest);
     let whole = Whole(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
@@ -54,130 +53,112 @@ pub fn table1(
     for id in manifest.skills.values().flatten() {
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
-    let bench = Bench { manifest, lab: &lab, models, items };
-    let candidates = manifest.search.candidates()?;
+    let bench = Bench { family, lab: &lab, items };
     let begun = Instant::now();
-    let total = bench.questions(candidates.len())?;
+    let total = bench.looks()?;
     watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
 
     let mut rows = Vec::new();
     let mut selection = Vec::new();
     let mut baselines = BTreeMap::new();
     for published in &TABLE1 {
-        let (members, baseline) = members(published);
-        let scores = match (&members[..], baseline) {
-            ([name], _) => bench.test(&Model::checkpoint(bench.model(name)), published, None, None)?,
-            ([a, b], true) => {
-                let scale = manifest.baseline.scale;
-                let recipe = bench.recipe([a, b], None, scale.get())?;
-                // In the convention of the table: a sum of N deltas at s is their bisector at N·s.
-                let row = bench.test(
-                    &bench.merged(&recipe, [a, b])?,
+        let (row, _) = match Bench::job(published) {
+            Job::Alone(name) => {
+                bench.test(&Model::checkpoint(bench.family.model(name)), published, None, None)?
+            }
+            Job::Baseline(pairing) => {
+                let (recipe, s) = pairing.baseline(&bench.family)?;
+                let tested = bench.test(
+                    &pairing.model(&bench.family, &recipe, &whole)?,
                     published,
                     Some(0.5),
-                    Some(2.0 * scale.get()),
+                    Some(s),
                 )?;
-                baselines.insert(published.models, row.1.clone());
-                row
+                baselines.insert((pairing.method, pairing.pair), tested.1.clone());
+                tested
             }
-            ([a, b], false) => {
-                let campaign = bench.search([a, b], &candidates)?;
+            Job::Search(pairing) => {
+                let campaign = bench.search(pairing)?;
                 let best = campaign.best();
-                let model = bench.merged(&bench.point([a, b], &best.candidate)?, [a, b])?;
+                let model = bench.merged(pairing, &best.candidate)?;
                 let lambda = best.candidate.direction.weights()[0];
-                let row = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
+                let tested = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
                 let note = format!(
-                    "{}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
+                    "{}, {}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
+                    pairing.method.title(),
                     published.models,
-                    candidates.len(),
+                    campaign.measured.len(),
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                selection.push(bench.selection(
-                    [a, b],
-                    published,
-                    &campaign,
-                    &row.1,
-                    baselines.get(published.models),
-                )?);
-                row
+                let baseline = baselines.get(&(pairing.method, pairing.pair));
+                selection.push(bench.selection(pairing, published, &campaign, &tested.1, baseline)?);
+                tested
             }
-            _ => continue,
         };
-        rows.push(scores.0);
+        rows.push(row);
     }
     watch.observe(&Event::Finished { took: begun.elapsed() });
-    Ok(Table { name: TABLE, suite: manifest.name.clone(), notice: manifest.notice.clone(), rows, selection })
+    Ok(Table {
+        name: TABLE,
+        suite: manifest.name.clone(),
+        notice: manifest.notice.clone(),
+        rows,
+        selection,
+        footnotes: TABLE1_NOTES.to_vec(),
+    })
 }
 
-/// The models of a row, and whether it is the baseline without M³.
-fn members(row: &PublishedRow) -> (Vec<&'static str>, bool) {
-    let models = row.id.split('/').next().unwrap_or(row.id);
-    (models.split('+').collect(), row.m3 == Some(false))
+/// What is done for a row.
+enum Job {
+    /// A model as it is.
+    Alone(&'static str),
+    /// A method without M³.
+    Baseline(Pairing),
+    /// A method with M³.
+    Search(Pairing),
 }
 
 /// Values of each item, by benchmark, on the test split.
 type Values = BTreeMap<BenchmarkId, Vec<f64>>;
 
-struct Bench<'a> {
-    manifest: &'a Manifest,
-    lab: &'a Lab<'a>,
-    models: BTreeMap<&'static str, Checkpoint>,
-    items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
+/// The models of a suite, and what they are asked.
+pub(super) struct Bench<'a> {
+    pub(super) family: Family<'a>,
+    pub(super) lab: &'a Lab<'a>,
+    pub(super) items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
 }
 
 impl Bench<'_> {
-    fn model(&self, name: &str) -> &Checkpoint {
-        &self.models[name]
+    /// What is to be done for a row. `lm+math/ties/m3` is TIES on lm and math with M³.
+    fn job(row: &PublishedRow) -> Job {
+        let models = row.id.split('/').next().unwrap_or(row.id);
+        match (models.split_once('+'), row.method) {
+            (Some((a, b)), Some(method)) => {
+                let pairing = Pairing { method, pair: [a, b] };
+                if row.m3 == Some(true) { Job::Search(pairing) } else { Job::Baseline(pairing) }
+            }
+            _ => Job::Alone(models),
+        }
     }
 
-    /// Items that the whole table evaluates: each row on the test split, each candidate of each pair on the validation
-    /// split, and each pair's two models once more on its skills, to compare with.
-    fn questions(&self, candidates: usize) -> Result<usize, ExperimentError> {
+    /// How many items the whole table looks at, at most: each row on the test split, the candidates of each pair on the
+    /// validation split, and each pair's two models once more on its skills, to compare with.
+    fn looks(&self) -> Result<usize, ExperimentError> {
         let count = |id: &BenchmarkId, split| self.items.get(&(id.clone(), split)).map_or(0, Vec::len);
-        let row: usize = benchmarks(self.manifest).iter().map(|id| count(id, Split::Test)).sum();
+        let row: usize = benchmarks(self.family.manifest).iter().map(|id| count(id, Split::Test)).sum();
         let mut total = row * TABLE1.len();
-        for published in TABLE1.iter().filter(|row| row.m3 == Some(true)) {
-            for name in members(published).0 {
-                for id in self.manifest.skill(name, TABLE)? {
-                    total += candidates * count(id, Split::Validation) + 2 * count(id, Split::Test);
+        for published in &TABLE1 {
+            let Job::Search(pairing) = Self::job(published) else { continue };
+            let looks = self.family.manifest.strategy.looks(pairing.candidates(&self.family)?.len());
+            for name in pairing.pair {
+                for id in self.family.manifest.skill(name, TABLE)? {
+                    total +=
+                        (looks * count(id, Split::Validation) as f64) as usize + 2 * count(id, Split::Test);
                 }
             }
         }
         Ok(total)
-    }
-
-    fn recipe(
-        &self,
-        pair: [&str; 2],
-        proportion: Option<DirectionLaw>,
-        scale: f64,
-    ) -> Result<Recipe, ExperimentError> {
-        let named = |name: &str| self.model(name).origin().to_string();
-        Ok(Recipe {
-            sparsify: Vec::new(),
-            combine: Combine::TaskArithmetic,
-            base: Some(named("base")),
-            models: pair.map(named).to_vec(),
-            proportion,
-            scale: crate::units::Scale::new(scale).map_err(crate::merge::MergeError::from)?,
-            dtype: None,
-            vocabulary: crate::merge::Vocabulary::Equal,
-        })
-    }
-
-    /// The recipe of a point of the search, with the drawn numbers in it.
-    fn point(&self, pair: [&str; 2], candidate: &Candidate) -> Result<Recipe, ExperimentError> {
-        let proportion = Some(DirectionLaw::Fixed { weights: candidate.direction.clone() });
-        self.recipe(pair, proportion, candidate.scale.get())
-    }
-
-    fn merged(&self, recipe: &Recipe, pair: [&str; 2]) -> Result<Model, ExperimentError> {
-        let inputs = Inputs {
-            base: Some(self.model("base").clone()),
-            models: pair.map(|name| self.model(name).clone()).to_vec(),
-        };
-        Model::merged(recipe, &inputs, self.lab.watch())
     }
 
     fn run(
@@ -200,7 +181,7 @@ impl Bench<'_> {
         let mut subject = self.lab.subject(model)?;
         let mut values = Values::new();
         let mut measured = BTreeMap::new();
-        for id in benchmarks(self.manifest) {
+        for id in benchmarks(self.family.manifest) {
             let evaluation = self.run(&mut subject, &id, Split::Test)?;
             values.insert(id.clone(), evaluation.values());
             measured.insert(id, evaluation);
@@ -215,7 +196,7 @@ impl Bench<'_> {
             .collect();
         let row = Row {
             id: published.id,
-            method: published.method,
+            method: published.method.map_or("–", Method::title),
             models: published.models,
             m3: published.m3,
             lambda,
@@ -230,34 +211,34 @@ impl Bench<'_> {
     fn weights(&self, pair: [&str; 2]) -> Result<Vec<(f64, BenchmarkId)>, ExperimentError> {
         let mut all = Vec::new();
         for name in pair {
-            let skill = self.manifest.skill(name, TABLE)?;
+            let skill = self.family.manifest.skill(name, TABLE)?;
             all.extend(skill.iter().map(|id| (0.5 / skill.len() as f64, id.clone())));
         }
         Ok(all)
     }
 
-    fn search(&self, pair: [&str; 2], candidates: &[Candidate]) -> Result<Campaign, ExperimentError> {
-        let weights = self.weights(pair)?;
-        let mut objective = MeanOfSkills { bench: self, pair, weights };
-        Campaign::run(candidates, &mut objective).map_err(|ObjectiveError(source)| {
-            match source.downcast::<ExperimentError>() {
-                Ok(known) => *known,
-                Err(other) => crate::evaluate::EvaluateError::Model(other).into(),
-            }
-        })
+    pub(super) fn merged(&self, pairing: Pairing, candidate: &Candidate) -> Result<Model, ExperimentError> {
+        pairing.model(&self.family, &pairing.point(&self.family, candidate)?, self.lab.watch())
+    }
+
+    pub(super) fn search(&self, pairing: Pairing) -> Result<Campaign, ExperimentError> {
+        let weights = self.weights(pairing.pair)?;
+        let mut objective = MeanOfSkills { bench: self, pairing, weights };
+        let candidates = pairing.candidates(&self.family)?;
+        Ok(Campaign::run(&candidates, &self.family.manifest.strategy, &mut objective)?)
     }
 
     fn selection(
         &self,
-        pair: [&str; 2],
+        pairing: Pairing,
         published: &PublishedRow,
         campaign: &Campaign,
         winner: &Values,
         baseline: Option<&Values>,
     ) -> Result<Selection, ExperimentError> {
-        let weights = self.weights(pair)?;
+        let weights = self.weights(pairing.pair)?;
         let alone = |name: &str| -> Result<Values, ExperimentError> {
-            let mut subject = self.lab.subject(&Model::checkpoint(self.model(name)))?;
+            let mut subject = self.lab.subject(&Model::checkpoint(self.family.model(name)))?;
             weights
                 .iter()
                 .map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values())))
@@ -276,6 +257,7 @@ impl Bench<'_> {
         let test = mean_of(&parts);
         let best = campaign.best();
         Ok(Selection {
+            method: pairing.method.title(),
             models: published.models,
             candidates: campaign.measured.len(),
             lambda: best.candidate.direction.weights()[0],
@@ -283,8 +265,8 @@ impl Bench<'_> {
             validation: 100.0 * best.fitness.value,
             test: 100.0 * test.value,
             n: test.n,
-            ahead_of_first: ahead(&alone(pair[0])?),
-            ahead_of_second: ahead(&alone(pair[1])?),
+            ahead_of_first: ahead(&alone(pairing.pair[0])?),
+            ahead_of_second: ahead(&alone(pairing.pair[1])?),
             ahead_of_baseline: ahead(baseline.unwrap_or(winner)),
         })
     }
@@ -306,26 +288,25 @@ fn in_per_cent(evaluation: &Evaluation) -> Option<Measured> {
 /// The mean of a pair's two skills on the validation split.
 struct MeanOfSkills<'a> {
     bench: &'a Bench<'a>,
-    pair: [&'a str; 2],
+    pairing: Pairing,
     weights: Vec<(f64, BenchmarkId)>,
 }
 
 impl MeanOfSkills<'_> {
-    fn fitness(&self, candidate: &Candidate) -> Result<Fitness, ExperimentError> {
-        let model = self.bench.merged(&self.bench.point(self.pair, candidate)?, self.pair)?;
+    fn scores(&self, candidate: &Candidate, share: f64) -> Result<Scores, ExperimentError> {
+        let model = self.bench.merged(self.pairing, candidate)?;
         let mut subject = self.bench.lab.subject(&model)?;
-        let mut values = Vec::new();
-        for (weight, id) in &self.weights {
-            values.push((*weight, self.bench.run(&mut subject, id, Split::Validation)?.values()));
-        }
-        let parts: Vec<(f64, &[f64])> = values.iter().map(|(w, v)| (*w, v.as_slice())).collect();
-        let mean = mean_of(&parts);
-        Ok(Fitness { value: mean.value, half_width: mean.half_width })
+        let values = self.weights.iter().map(|(weight, id)| {
+            let items = &self.bench.items[&(id.clone(), Split::Validation)];
+            let first = &items[..(share * items.len() as f64).ceil() as usize];
+            Ok((*weight, self.bench.lab.evaluate(&mut subject, id, first)?.values()))
+        });
+        Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
     }
 }
 
 impl Objective for MeanOfSkills<'_> {
-    fn measure(&mut self, candidate: &Candidate) -> Result<Fitness, ObjectiveError> {
-        self.fitness(candidate).map_err(|e| ObjectiveError(Box::new(e)))
+    fn measure(&mut self, candidate: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
+        self.scores(candidate, share).map_err(|e| ObjectiveError(Box::new(e)))
     }
 }

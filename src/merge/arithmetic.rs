@@ -35,6 +35,11 @@ pub(super) trait Real:
     fn to_f32(self) -> f32;
     /// Exact.
     fn to_f64(self) -> f64;
+    /// a − b, rounded to f32 in the end.
+    #[inline(always)]
+    fn difference(a: f32, b: f32) -> f32 {
+        (Self::from_f32(a) - Self::from_f32(b)).to_f32()
+    }
     /// Exact.
     fn widen(self) -> Self::Sum;
     /// Rounds.
@@ -43,13 +48,6 @@ pub(super) trait Real:
     fn times(self, factor: f64) -> Self;
     /// `sum + self·weight`, rounded once in f32 (a fused multiply-add, as torch accumulates).
     fn fused(self, weight: f64, sum: Self::Sum) -> Self::Sum;
-}
-
-/// `a·b + c` rounded once to f32. The product of two f32 is exact in f64; the sum is rounded to 53 bits on the way, which
-/// makes another f32 of it about once in 2²⁹ times.
-#[inline(always)]
-fn fused_f32(a: f32, b: f64, c: f32) -> f32 {
-    (f64::from(a) * f64::from(b as f32) + f64::from(c)) as f32
 }
 
 macro_rules! native {
@@ -75,6 +73,11 @@ macro_rules! native {
                 f64::from(self)
             }
             #[inline(always)]
+            fn difference(a: f32, b: f32) -> f32 {
+                // In f64 it would be rounded twice, to the same: 53 bits are more than twice 24.
+                a - b
+            }
+            #[inline(always)]
             fn widen(self) -> Self {
                 self
             }
@@ -94,7 +97,7 @@ macro_rules! native {
     };
 }
 
-native!(f32, fused_f32);
+native!(f32, |a: f32, b: f64, c: f32| a.mul_add(b as f32, c));
 native!(f64, |a: f64, b: f64, c: f64| a * b + c);
 
 macro_rules! rounded {
@@ -149,7 +152,7 @@ macro_rules! rounded {
             }
             #[inline(always)]
             fn fused(self, weight: f64, sum: f32) -> f32 {
-                fused_f32(self.0, weight, sum)
+                self.0.mul_add(weight as f32, sum)
             }
         }
     };

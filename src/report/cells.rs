@@ -98,6 +98,8 @@ pub struct Row {
 /// How a pair's λ was chosen, and what the choice was worth on items that had no say in it. In per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Selection {
+    /// The merging method.
+    pub method: &'static str,
     /// The pair.
     pub models: &'static str,
     /// How many candidates were measured on the validation split.
@@ -116,7 +118,7 @@ pub struct Selection {
     pub ahead_of_first: Difference,
     /// What the winner is ahead of the second model alone (λ = 0), on the test split.
     pub ahead_of_second: Difference,
-    /// What the winner is ahead of task arithmetic without M³, on the test split.
+    /// What the winner is ahead of the same method without M³, on the test split.
     pub ahead_of_baseline: Difference,
 }
 
@@ -142,6 +144,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// How the directions were chosen.
     pub selection: Vec<Selection>,
+    /// Where the paper contradicts itself, or leaves open what was done.
+    pub footnotes: Vec<&'static str>,
 }
 
 /// One cell as the machine-readable output has it.
@@ -185,12 +189,13 @@ impl Serialize for Table {
                 })
             })
             .collect();
-        let mut object = serializer.serialize_struct("Table", 5)?;
+        let mut object = serializer.serialize_struct("Table", 6)?;
         object.serialize_field("table", self.name)?;
         object.serialize_field("suite", &self.suite)?;
         object.serialize_field("notice", &self.notice)?;
         object.serialize_field("cells", &cells)?;
         object.serialize_field("selection", &self.selection)?;
+        object.serialize_field("footnotes", &self.footnotes)?;
         object.end()
     }
 }

@@ -7,16 +7,19 @@
 //! - `format`: the lines and the manifest on disk, with their version
 //! - `store`: the folder of runs
 //! - `ledger`: one run's facts, in memory and on disk
+//! - `replies`: what judges said, whatever run it was for
 //! - `error`: what can be wrong with a store
 
 mod error;
 mod format;
 mod key;
 mod ledger;
+mod replies;
 mod store;
 
 pub use error::RunError;
 pub use format::{Answer, RunManifest};
 pub use key::{answer_key, likelihood_key, run_key, verdict_key};
 pub use ledger::{Ledger, StoredVerdict, stored_verdicts};
+pub use replies::Replies;
 pub use store::{Store, manifest};

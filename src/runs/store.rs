@@ -1,7 +1,7 @@
 //! The folder of runs.
 
 use super::format::{RunManifest, VERSION};
-use super::{Ledger, RunError};
+use super::{Ledger, Replies, RunError};
 use crate::files;
 use crate::ids::RunId;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 /// A folder in which each run has a folder of its own.
 #[derive(Clone, Debug)]
 pub struct Store {
+    root: PathBuf,
     folder: PathBuf,
 }
 
@@ -18,7 +19,12 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, RunError> {
         let runs = folder.join("runs");
         files::check_writable(&runs)?;
-        Ok(Self { folder: runs })
+        Ok(Self { root: folder.to_owned(), folder: runs })
+    }
+
+    /// Opens what judges said, for this process alone.
+    pub fn replies(&self) -> Result<Replies, RunError> {
+        Replies::open(&self.root)
     }
 
     /// Opens a run, begun or not, for this process alone.

@@ -79,7 +79,7 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack(
         "fill the disk",
-        "import errno\ndef f(x):\n    block = b'x' * 1000000\n    try:\n        for i in range(200):\n            with open(f'/tmp/{i}', 'wb') as out:\n                out.write(block)\n    except OSError as e:\n        assert e.errno == errno.ENOSPC, e\n        return 9\n    raise Exception('200 MB written')",
+        "import errno\ndef f(x):\n    block = b'x' * 1000000\n    try:\n        for i in range(200):\n            with open(f'/tmp/{i}', 'wb') as out:\n                out.write(block)\n    except OSError as e:\n        assert e.errno in (errno.ENOSPC, errno.EACCES), e\n        return 9\n    raise Exception('200 MB written')",
         Expected::Refused,
     ),
     attack(
@@ -126,18 +126,28 @@ pub const ATTACKS: &[Attack] = &[
     ),
     attack(
         "kill the neighbours",
-        "import ctypes, os\nc = ctypes.CDLL(None)\ndef f(x):\n    # 0 is nobody: there is no other process in sight\n    assert os.getppid() == 0, 'a parent'\n    c.kill(-1, 9)\n    assert c.kill(2, 9) == -1\n    return 9",
+        "import ctypes, os\nc = ctypes.CDLL(None)\ndef f(x):\n    for pid in [-1, os.getppid(), 1, 2] + list(range(os.getpid() - 5, os.getpid() + 5)):\n        if pid not in (0, os.getpid()):\n            assert c.kill(pid, 0) == -1 and c.kill(pid, 9) == -1, pid\n            assert c.tgkill(pid, pid, 9) == -1, pid\n            assert c.syscall(424, pid, 9, 0, 0) == -1, pid\n    return 9",
         Expected::Refused,
     ),
     attack("print without end", "def f(x):\n    while True:\n        print('x' * 10000)", Expected::TimedOut),
     attack(
         "read the environment",
-        "import os\ndef f(x):\n    known = {'PATH', 'HOME', 'LANG', 'TZ', 'PYTHONHASHSEED', 'PYTHONUTF8', 'MALLOC_ARENA_MAX', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'LC_CTYPE'}\n    assert set(os.environ) <= known, set(os.environ) - known\n    return 9",
+        "import os\ndef f(x):\n    known = {'PATH', 'HOME', 'LANG', 'TZ', 'PYTHONHASHSEED', 'PYTHONUTF8', 'MALLOC_ARENA_MAX', 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'LC_CTYPE', 'PWD'}\n    assert set(os.environ) <= known, set(os.environ) - known\n    return 9",
         Expected::Refused,
     ),
     attack(
         "trace a process",
         "import ctypes\ndef f(x):\n    assert ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1, 'traced'\n    return 9",
+        Expected::Refused,
+    ),
+    attack(
+        "change the limits of other processes",
+        "import ctypes, os\nc = ctypes.CDLL(None)\ndef f(x):\n    limit = (ctypes.c_ulong * 2)(1, 1)\n    for pid in [os.getppid(), 1, 2]:\n        if pid not in (0, os.getpid()):\n            assert c.prlimit(pid, 0, limit, None) == -1, pid\n            assert c.sched_setaffinity(pid, 8, limit) == -1 and c.setpriority(0, pid, 19) == -1, pid\n    return 9",
+        Expected::Refused,
+    ),
+    attack(
+        "change what a file is called, whose it is, and when",
+        "import ctypes, os\nc = ctypes.CDLL(None)\ndef f(x):\n    for path in [os.__file__, '/etc/passwd', '/usr', '/var/tmp']:\n        p = path.encode()\n        assert c.chmod(p, 0o777) == -1 and c.chown(p, 0, 0) == -1 and c.truncate(p, 0) == -1, path\n        assert c.utimensat(-100, p, None, 0) == -1 and c.rename(p, p + b'x') == -1, path\n        assert c.symlink(p, p + b'x') == -1 and c.unlink(p) == -1 and c.setxattr(p, b'user.x', b'x', 1, 0) == -1, path\n    return 9",
         Expected::Refused,
     ),
     attack(

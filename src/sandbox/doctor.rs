@@ -1,7 +1,10 @@
 //! Is this machine able to run programs safely? Every check runs the real thing.
 
-use super::attacks::{ATTACKS, TESTS};
-use super::job::{Confinement, Job, Limits, Settings};
+use super::attacks::{ATTACKS, Attack, TESTS};
+use super::error::whole;
+use super::job::{Confinement, Job, Limits, Policy, Sandbox, Settings};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// One thing that was looked at.
@@ -17,44 +20,52 @@ pub struct Check {
     pub fix: Option<String>,
 }
 
-/// The causes of an error, in one line.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
+impl Check {
+    fn new(name: &str, ok: bool, detail: String, fix: &str) -> Self {
+        Self { name: name.to_owned(), ok, detail, fix: (!ok).then(|| fix.to_owned()) }
     }
-    text
 }
 
-/// Looks for Python, opens the sandbox, and lets every hostile program try. Takes some ten seconds.
+/// Looks for Python, opens the sandbox with every kind of walls, and lets every hostile program try the strongest that
+/// works. Takes some seconds. A weaker kind that does not work is no failure where a stronger one does.
 pub fn doctor(settings: &Settings) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let mut note = |name: &str, ok: bool, detail: String, fix: Option<&str>| {
-        let fix = fix.filter(|_| !ok).map(str::to_owned);
-        checks.push(Check { name: name.to_owned(), ok, detail, fix });
-    };
-    machine(settings, &mut note);
-    let sandbox = match super::open(settings) {
-        Ok(sandbox) => sandbox,
-        Err(error) => {
-            note(
-                "sandbox",
-                false,
-                whole(&error),
-                Some("as the message says; without it no program is scored"),
-            );
-            return checks;
+    let mut checks = machine(settings);
+    let mut best: Option<Box<dyn Sandbox>> = None;
+    for confinement in Confinement::HOLDING {
+        let name = format!("sandbox: {}", confinement.name());
+        let policy = match confinement {
+            Confinement::Namespaces => Policy::Namespaces,
+            Confinement::Bubblewrap => Policy::Bubblewrap,
+            Confinement::Landlock => Policy::Landlock,
+            Confinement::None => continue,
+        };
+        match super::open(&Settings { policy, ..settings.clone() }) {
+            Ok(sandbox) => {
+                let used = if best.is_none() { "; this is what programs get" } else { "" };
+                checks.push(Check::new(&name, true, sandbox.describe() + used, ""));
+                best.get_or_insert(sandbox);
+            }
+            Err(error) => {
+                let detail = format!("not here: {}", whole(&error));
+                let fix = "as the message says; without any kind of walls no program is scored";
+                checks.push(Check::new(&name, best.is_some(), detail, fix));
+            }
         }
-    };
-    let confined = sandbox.confinement() == Confinement::Namespaces;
-    note("sandbox", confined, sandbox.describe(), Some("programs run unconfined, as the settings demand"));
-    if !confined {
-        return checks; // the hostile programs are not for an open house
     }
-    let limits = Limits { wall: Duration::from_secs(1), cpu: Duration::from_secs(2), ..Limits::default() };
-    for attack in ATTACKS {
+    let Some(best) = best else { return checks };
+    // A weaker kind does it too.
+    for check in checks.iter_mut().filter(|check| check.name.starts_with("sandbox: ")) {
+        (check.ok, check.fix) = (true, None);
+    }
+    checks.extend(attacks(&*best, settings.parallel));
+    checks
+}
+
+/// How every hostile program fares, in the list's order.
+fn attacks(sandbox: &dyn Sandbox, parallel: usize) -> Vec<Check> {
+    let limits =
+        Limits { wall: Duration::from_millis(500), cpu: Duration::from_secs(1), ..Limits::default() };
+    let check = |attack: &Attack| {
         let job = Job { candidate: attack.candidate.to_owned(), tests: TESTS.to_owned(), limits };
         let (ok, detail) = match sandbox.run(&job) {
             Ok(report) => {
@@ -64,29 +75,39 @@ pub fn doctor(settings: &Settings) -> Vec<Check> {
             Err(error) => (false, whole(&error)),
         };
         let fix = "a hostile program was not held as it should be; do not run untrusted programs here, and report this";
-        note(&format!("attack: {}", attack.name), ok, detail, Some(fix));
-    }
-    checks
+        Check::new(&format!("attack: {}", attack.name), ok, detail, fix)
+    };
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..parallel.max(1) {
+            scope.spawn(|| {
+                while let Some((at, attack)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, ATTACKS.get(at)?)))
+                {
+                    let check = check(attack);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((at, check));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, check)| check).collect()
 }
 
 #[cfg(target_os = "linux")]
-fn machine(settings: &Settings, note: &mut impl FnMut(&str, bool, String, Option<&str>)) {
-    match super::linux::find_python(settings.python.as_deref(), &settings.search) {
+fn machine(settings: &Settings) -> Vec<Check> {
+    let fix = "install python3 (3.8 or later)";
+    vec![match super::linux::find_python(settings.python.as_deref(), &settings.search) {
         Ok(python) => {
             let version = python.version.split_whitespace().next().unwrap_or("?");
-            note("python", true, format!("{} ({version})", python.program.display()), None);
+            Check::new("python", true, format!("{} ({version})", python.program.display()), fix)
         }
-        Err(error) => note("python", false, whole(&error), Some("install python3 (3.8 or later)")),
-    }
-    let abi = super::linux::landlock_abi();
-    let detail = if abi == 0 { "none".to_owned() } else { format!("ABI {abi}") };
-    note(
-        "landlock",
-        abi > 0,
-        detail,
-        Some("optional: a second wall; Linux 5.13 with `landlock` among its lsm="),
-    );
+        Err(error) => Check::new("python", false, whole(&error), fix),
+    }]
 }
 
 #[cfg(not(target_os = "linux"))]
-fn machine(_: &Settings, _: &mut impl FnMut(&str, bool, String, Option<&str>)) {}
+fn machine(_: &Settings) -> Vec<Check> {
+    Vec::new()
+}

@@ -1,5 +1,6 @@
 //! What can go wrong that is not the program's fault.
 
+use super::job::Confinement;
 use std::io;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -33,6 +34,33 @@ pub enum SandboxUnavailable {
         #[source]
         source: io::Error,
     },
+    /// None of several kinds of walls can be built.
+    #[error("programs cannot be confined on this machine{}", reasons(tiers))]
+    Nothing {
+        /// Each kind, and why not.
+        tiers: Vec<(Confinement, SandboxUnavailable)>,
+    },
+    /// Bubblewrap is missing or does not work.
+    #[error("bubblewrap does not work here: {reason}")]
+    Bubblewrap {
+        /// Its own words, or that it is missing.
+        reason: String,
+    },
+    /// The kernel's Landlock is missing or too old to be the only wall.
+    #[error(
+        "Landlock alone needs version {needed} of its interface (Linux 6.2), and this kernel has {found} (0 is none); `landlock` must be among the kernel's lsm="
+    )]
+    Landlock {
+        /// This kernel's version.
+        found: i64,
+        /// The oldest that will do.
+        needed: i64,
+    },
+    /// No filter for system calls.
+    #[error(
+        "without namespaces a system call filter must do it, and there is none for this processor architecture"
+    )]
+    NoFilter,
     /// The walls cannot be built.
     #[error("programs cannot be confined on this machine: `{step}` failed; {fix}")]
     Walls {
@@ -55,6 +83,23 @@ pub enum SandboxUnavailable {
     /// The probe could not be run.
     #[error("the sandbox cannot be probed")]
     Run(#[from] SandboxError),
+}
+
+/// A line for each kind of walls.
+fn reasons(tiers: &[(Confinement, SandboxUnavailable)]) -> String {
+    let lines: Vec<String> = tiers.iter().map(|(c, e)| format!("\n  {}: {}", c.name(), whole(e))).collect();
+    lines.concat()
+}
+
+/// An error with its causes, in one line.
+pub(super) fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn list(paths: &[PathBuf]) -> String {

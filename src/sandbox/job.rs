@@ -98,7 +98,7 @@ pub struct Report {
     pub ending: Ending,
     /// Wall time from the moment when the interpreter stood ready.
     pub wall: Duration,
-    /// Processor time, interpreter start included.
+    /// Processor time, with the interpreter's start unless it was kept ready.
     pub cpu: Duration,
     /// The walls that stood around it.
     pub confinement: Confinement,
@@ -111,20 +111,59 @@ pub enum Confinement {
     /// User, process, mount, network, IPC, host name and cgroup namespaces; a private read-only root; Landlock where
     /// the kernel has it; a seccomp filter; resource limits.
     Namespaces,
+    /// The same namespaces, built by bubblewrap, and the seccomp filter.
+    Bubblewrap,
+    /// No namespaces: Landlock, which lets it read the interpreter's files and write none at all; a seccomp filter,
+    /// without which it would see the network and other processes; resource limits.
+    Landlock,
     /// Resource limits only: the program can do whatever its user can, outlive its job included.
     None,
+}
+
+impl Confinement {
+    /// The kinds that hold programs, the strongest first.
+    pub const HOLDING: [Self; 3] = [Self::Namespaces, Self::Bubblewrap, Self::Landlock];
+
+    /// The name on the command line and in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespaces => "namespaces",
+            Self::Bubblewrap => "bubblewrap",
+            Self::Landlock => "landlock",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Which walls are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
+    /// The first of [`Confinement::HOLDING`] that works here.
+    Auto,
     /// [`Confinement::Namespaces`], or nothing runs.
     Namespaces,
+    /// [`Confinement::Bubblewrap`], or nothing runs.
+    Bubblewrap,
+    /// [`Confinement::Landlock`], or nothing runs.
+    Landlock,
     /// [`Confinement::None`], by explicit consent.
     None {
         /// The consent, spelled out where it is given.
         accepted_arbitrary_code_execution: (),
     },
+}
+
+impl Policy {
+    /// What may be used, in this order.
+    pub(super) fn allows(self) -> Vec<Confinement> {
+        match self {
+            Self::Auto => Confinement::HOLDING.to_vec(),
+            Self::Namespaces => vec![Confinement::Namespaces],
+            Self::Bubblewrap => vec![Confinement::Bubblewrap],
+            Self::Landlock => vec![Confinement::Landlock],
+            Self::None { accepted_arbitrary_code_execution: () } => vec![Confinement::None],
+        }
+    }
 }
 
 /// What [`open`](super::open) needs to know.
@@ -137,25 +176,29 @@ pub struct Settings {
     pub helper: PathBuf,
     /// The interpreter; `None` searches.
     pub python: Option<PathBuf>,
-    /// Folders searched for `python3`, as in `PATH`; `/usr/bin` comes last in any case.
+    /// Folders searched for `python3` and `bwrap`, as in `PATH`; `/usr/bin` comes last in any case.
     pub search: Vec<PathBuf>,
     /// How many programs may run at once; more callers wait.
     pub parallel: usize,
+    /// Whether an interpreter is kept ready and forked for every program, behind [`Confinement::Namespaces`]. Verdicts
+    /// are the same.
+    pub prefork: bool,
 }
 
 impl Settings {
-    /// Namespaces, the first Python found, and as many programs at once as there are processors.
+    /// The best walls, the first Python found, an interpreter kept ready, and as many programs at once as there are
+    /// processors.
     pub fn new(helper: PathBuf, search: Vec<PathBuf>) -> Self {
         let parallel = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { policy: Policy::Namespaces, helper, python: None, search, parallel }
+        Self { policy: Policy::Auto, helper, python: None, search, parallel, prefork: true }
     }
 }
 
 /// Someone who runs untrusted programs.
 pub trait Sandbox: Send + Sync {
     /// Runs one program to its end. May be called from several threads at once. A program that ran out of wall time
-    /// without using the processor is run once more, alone. Behind [`Confinement::Namespaces`] nothing of the program
-    /// is left running when this returns.
+    /// without using the processor is run once more, alone. But for [`Confinement::None`], nothing of the program is left
+    /// running when this returns.
     fn run(&self, job: &Job) -> Result<Report, SandboxError>;
 
     /// The walls around every program.
@@ -163,4 +206,14 @@ pub trait Sandbox: Send + Sync {
 
     /// Interpreter version, confinement and Landlock's version, for the records.
     fn describe(&self) -> String;
+
+    /// What should be said before programs run behind weaker walls than the strongest kind; nothing where they do not.
+    fn caution(&self) -> Option<String> {
+        let what = match self.confinement() {
+            Confinement::Namespaces => return None,
+            Confinement::None => "programs that a model wrote are not confined and run with your rights",
+            _ => "namespaces do not work here (`m3 doctor` says why) or were not asked for",
+        };
+        Some(format!("{what}: {}", self.describe()))
+    }
 }

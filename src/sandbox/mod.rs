@@ -1,11 +1,11 @@
 //! **What happened when we ran this program?**
 //!
-//! Answers to HumanEval and MBPP are programs that a language model wrote: untrusted. This room runs one beside the
-//! tests that judge it, inside namespaces of its own, and says how it [ended](Ending).
+//! Answers to HumanEval, MBPP and LiveBench's coding tasks are programs that a language model wrote: untrusted. This room runs one beside the
+//! tests that judge it, behind [walls](Confinement), and says how it [ended](Ending).
 //!
 //! ```text
-//! open(settings) ─► pool ──frames──► helper process ──clone──► Python, walled in
-//!                  (many threads)    (single-threaded)          (one program each)
+//! open(settings) ─► pool ──frames──► helper process ──clone or fork──► Python, walled in
+//!                  (many threads)    (single-threaded)                 (one program each)
 //! ```
 //!
 //! The engine's process has many threads, and between clone and exec such a process may do next to nothing. So the

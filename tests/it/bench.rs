@@ -31,11 +31,15 @@ fn embedded() -> DataSource {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no settings")]
-fn sandbox(parallel: usize) -> Box<dyn Sandbox> {
+fn sandbox_with(parallel: usize, prefork: bool) -> Box<dyn Sandbox> {
     let search = std::env::var("PATH").unwrap_or_default().split(':').map(PathBuf::from).collect();
     let mut settings = m3::sandbox::Settings::new(env!("CARGO_BIN_EXE_m3").into(), search);
-    settings.parallel = parallel;
+    (settings.parallel, settings.prefork) = (parallel, prefork);
     m3::sandbox::open(&settings).unwrap()
+}
+
+fn sandbox(parallel: usize) -> Box<dyn Sandbox> {
+    sandbox_with(parallel, true)
 }
 
 /// Every row's result, worked out on `threads` threads.
@@ -70,7 +74,7 @@ fn every_adapter_opens_and_is_itself() {
     assert_eq!(digests.len(), opened.len());
     let programs: Vec<_> =
         opened.iter().filter(|b| b.needs_programs()).map(|b| b.card.id.to_string()).collect();
-    assert_eq!(programs, ["humaneval", "mbpp"]);
+    assert_eq!(programs, ["humaneval", "mbpp", "livebench_lcb_generation", "livebench_coding_completion"]);
     let error = Benchmark::load(&"gsm9k".into()).unwrap_err().to_string();
     assert!(
         error.contains("`gsm9k`") && error.contains("gsm8k, math, humaneval, mbpp, instructions, sst2"),
@@ -301,6 +305,60 @@ fn every_instruction() -> Value {
     })
 }
 
+/// A row of LiveBench's coding tasks with one public test, and these private ones.
+fn coding_row(private: &str) -> Value {
+    json!({
+        "question_id": "q", "turns": ["?"], "partial_solution": "x = 1",
+        "public_test_cases": r#"[{"input": "", "output": "", "testtype": "stdin"}]"#, "private_test_cases": private,
+        "original_json": {"metadata": "{}"},
+    })
+}
+
+/// Rows of LiveBench's coding tasks whose tests cannot be read, or not without running what they bring along.
+#[test]
+fn tests_that_are_not_tests_are_refused_with_file_line_and_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let benchmark = open("livebench_lcb_generation");
+    let check = |row: &Value| {
+        let mut first = coding_row("[]");
+        first["question_id"] = json!("first");
+        let rows = format!("{first}\n{row}\n");
+        files::write(&dir.path().join("livebench_lcb_generation.jsonl"), rows.as_bytes()).unwrap();
+        benchmark.items(&DataSource::Folder(dir.path().to_owned()), Split::Test).map(|items| items.len())
+    };
+    // base64 of zlib of pickles: "[]"; the call os.system("true").
+    let text = "eJxrYJnKxgABPUzRsVP0ABkLAyg=";
+    let call = "eJxrYJkqzwABPawF+cWZFVN62Iori0tSc6dMntLDUlJUmjqldUrQFD0AA2gOlA==";
+    for (row, wanted) in [
+        (coding_row("[]"), None),
+        (coding_row(text), None),
+        (coding_row(call), Some("pickle")),
+        (coding_row("{}"), Some("`private_test_cases` must be the JSON text of a list of tests")),
+        (coding_row("!"), Some("base64")),
+        (coding_row(r#"[{"input": 1, "output": "", "testtype": "stdin"}]"#), Some("`private_test_cases`")),
+        (coding_row(r#"[{"input": "", "output": "", "testtype": "socket"}]"#), Some("`testtype`")),
+    ] {
+        match (check(&row), wanted) {
+            (Ok(2), None) => {}
+            (Err(error), Some(wanted)) => {
+                let error = error.to_string();
+                let named =
+                    error.contains("livebench_lcb_generation.jsonl`, line 2") && error.contains(wanted);
+                assert!(named, "{error}");
+            }
+            other => panic!("{row}: {other:?}"),
+        }
+    }
+    for (key, value) in
+        [("original_json", json!({})), ("public_test_cases", json!([])), ("partial_solution", json!(1))]
+    {
+        let mut row = coding_row("[]");
+        row[key] = value;
+        let error = check(&row).unwrap_err().to_string();
+        assert!(error.contains(&format!("line 2: `{key}` must be")), "{error}");
+    }
+}
+
 /// Answers of 10 MB made to be slow: nested, unclosed, and full of what extraction looks for.
 #[test]
 fn hostile_answers_are_scored_in_linear_time() {
@@ -312,6 +370,7 @@ fn hostile_answers_are_scored_in_linear_time() {
         ("instructions", json!({"instruction": "", "output": "5"})),
         ("sst2", json!({"sentence": "", "label": 1})),
         ("livebench_typos", json!({"turns": [""], "ground_truth": "5"})),
+        ("livebench_coding_completion", coding_row("[]")),
         ("ifeval", every_instruction()),
     ];
     let parts = [
@@ -757,6 +816,17 @@ fn parity_programs(id: &str, file: &str) {
         let item = &items[&row["task_id"].to_string()];
         benchmark.score_program(item, row["output"].as_str().unwrap(), &tools).unwrap()
     });
+    // A fresh interpreter for every program comes to the same.
+    let fresh = sandbox_with(8, false);
+    let tools = Tools { sandbox: Some(&*fresh) };
+    let fresh = in_parallel(8, &asked, |row| {
+        let item = &items[&row["task_id"].to_string()];
+        benchmark.score_program(item, row["output"].as_str().unwrap(), &tools).unwrap()
+    });
+    let mut kept_ready = Tally::default();
+    for ((row, ours), fresh) in asked.iter().zip(&verdicts).zip(&fresh) {
+        kept_ready.compare(row, &ours.value(), &fresh.value());
+    }
     let mut tally = Tally { skipped: left_out.len(), ..Tally::default() };
     for (row, verdict) in asked.iter().zip(&verdicts) {
         let Verdict::Scored { reason, .. } = verdict else { panic!("{}: {verdict:?}", row["id"]) };
@@ -766,6 +836,7 @@ fn parity_programs(id: &str, file: &str) {
         }
     }
     extraction.demand(&format!("{id}, post-processing"));
+    kept_ready.demand(&format!("{id}, interpreter kept ready and fresh"));
     tally.demand(id);
 }
 

@@ -72,6 +72,11 @@ impl Project {
         self.path("models").join(name)
     }
 
+    /// The text of a file.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
@@ -281,7 +286,36 @@ fn generate_takes_prompts_from_everywhere() {
     assert_eq!(rows.len(), 2);
     let a = rows.iter().find(|r| r["id"] == "a").unwrap();
     assert_eq!(a["text"].as_str().unwrap(), plain.strip_suffix('\n').unwrap());
+    let echoed =
+        project.m3(&["generate", "models/math", "1 + 1 =", "--max-tokens", "1", "--json", "--echo"]).ok();
+    let echoed: serde_json::Value = serde_json::from_str(&echoed).unwrap();
+    assert!(echoed["prompt_ids"].as_array().is_some_and(|ids| ids.len() > 2), "{echoed}");
     let bad = project.write("bad.jsonl", "{\"id\": 1}\n");
     let said = project.m3(&["generate", "models/math", "--prompts", bad.to_str().unwrap()]).fails(1);
     assert!(said.contains("line 1") && said.contains("prompt"), "{said}");
+}
+
+#[test]
+fn generate_draws_with_a_seed() {
+    let project = Project::new();
+    let draw = |more: &[&str]| {
+        let args = [&["generate", "models/math", "1 + 1 =", "--max-tokens", "12"], more].concat();
+        project.m3(&args).ok()
+    };
+    let hot = draw(&["--temperature", "3", "--seed", "1"]);
+    assert_eq!(hot, draw(&["--temperature", "3", "--seed", "1", "--batch", "1", "--memory", "500MB"]));
+    assert_ne!(hot, draw(&["--temperature", "3", "--seed", "2"]));
+    assert_eq!(draw(&[]), draw(&["--temperature", "0"]));
+    assert_eq!(draw(&[]), draw(&["--top-k", "1"]));
+    for (flags, says) in [
+        (&["--top-p", "1.5"][..], "top_p is 1.5"),
+        (&["--temperature=-1"], "temperature is -1"),
+        (&["--temperature", "0", "--top-k", "3"], "--top-k"),
+        (&["--batch", "none"], "auto"),
+        (&["--memory", "20MB"], "--memory"),
+    ] {
+        let args = [&["generate", "models/math", "x"], flags].concat();
+        let said = project.m3(&args).fails(1);
+        assert!(said.contains(says), "{said}");
+    }
 }

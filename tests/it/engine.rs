@@ -5,7 +5,7 @@ use m3::checkpoint::Folder;
 use m3::completion::{
     Complete, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
 };
-use m3::engine::{Engine, EngineError, EngineSettings, ReferenceEngine};
+use m3::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use m3::units::TokenCount;
 use std::num::NonZeroUsize;
 
@@ -271,4 +271,46 @@ fn the_next_candidate_takes_the_place_of_the_last() {
     let after = engine.logits(&[5, 6, 7]).unwrap();
     assert_eq!(after, fresh.logits(&[5, 6, 7]).unwrap());
     assert_ne!(before, after);
+}
+
+#[test]
+fn what_does_not_fit_into_the_memory_is_refused_before_it_is_loaded_or_run() {
+    let dir = tempfile::tempdir().unwrap();
+    TinyModel::default().write(dir.path(), |_, _| true);
+    let folder = Folder::open(dir.path()).unwrap();
+    let config = &folder.companions().config;
+    let within = |memory| {
+        let limits = Limits { memory: Some(memory), sequences: None };
+        EngineSettings::within(config, &folder, Precision::Source, limits)
+    };
+    let message = within(1_000_000).unwrap_err().to_string();
+    assert!(message.contains("1 MB may be used") && message.contains("--memory"), "{message}");
+    let settings = EngineSettings { longest: TokenCount(40), ..within(1 << 30).unwrap() };
+    let mut engine = Engine::load(&folder, folder.companions(), &settings).unwrap();
+    let got = answers(&mut engine, &[ask("hello", 5), ask("hello", 50), ask(&"a".repeat(41), 1)]);
+    assert!(got[0].is_ok());
+    assert_eq!(got[1], Err(Refusal::NoMemory { tokens: 50, room: 40 }));
+    assert_eq!(got[2], Err(Refusal::NoMemory { tokens: 41, room: 40 }));
+}
+
+#[test]
+fn samples_are_the_same_alone_and_together_and_differ_with_the_seed() {
+    let (mut ours, mut theirs) = both(&TinyModel::default());
+    let sample = |prompt: &str, seed| Request {
+        sampling: Sampling::Sample { temperature: 1.0, top_k: None, top_p: Some(0.9), seed },
+        ..ask(prompt, 20)
+    };
+    let requests = [sample("hello", 1), sample("hello", 2), sample("world", 1), sample("hello", 1)];
+    let together = answers(&mut ours, &requests);
+    assert_eq!(together, answers(&mut theirs, &requests), "both draw the same");
+    let alone: Vec<_> =
+        requests.iter().map(|r| answers(&mut ours, std::slice::from_ref(r)).remove(0)).collect();
+    assert_eq!(together, alone);
+    assert_eq!(together[0], together[3]);
+    assert_ne!(together[0], together[1]);
+    let bad = Request {
+        sampling: Sampling::Sample { temperature: -1.0, top_k: None, top_p: None, seed: 0 },
+        ..ask("x", 3)
+    };
+    assert!(matches!(answers(&mut ours, &[bad])[0], Err(Refusal::Sampling { setting: "temperature", .. })));
 }

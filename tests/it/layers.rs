@@ -3,23 +3,51 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 9] =
-    ["completion", "digest", "dtype", "event", "files", "ids", "isa", "random", "units"];
+const GROUND: [&str; 12] = [
+    "chat",
+    "completion",
+    "digest",
+    "dtype",
+    "event",
+    "files",
+    "ids",
+    "isa",
+    "masked",
+    "random",
+    "statistics",
+    "units",
+];
 
 /// What a room may import beside itself and the ground floor. `room::item` allows that item alone.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("checkpoint", &[]),
     ("merge", &["checkpoint"]),
     ("engine", &["checkpoint"]),
+    ("remote", &[]),
     ("sandbox", &[]),
+    ("judge", &[]),
     ("runs", &[]),
+    ("attack", &[]),
     ("bench", &["sandbox"]),
     ("evaluate", &["bench", "runs"]),
     ("search", &["merge::Direction", "merge::DirectionLaw", "merge::MergeError"]),
     ("report", &["bench::Verdict", "runs"]),
     (
         "experiment",
-        &["checkpoint", "merge", "engine", "sandbox", "runs", "bench", "evaluate", "search", "report"],
+        &[
+            "checkpoint",
+            "merge",
+            "engine",
+            "remote",
+            "sandbox",
+            "judge",
+            "runs",
+            "bench",
+            "evaluate",
+            "search",
+            "report",
+            "attack",
+        ],
     ),
     (
         "cli",
@@ -27,25 +55,29 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "checkpoint",
             "merge",
             "engine",
+            "remote",
             "sandbox",
+            "judge",
             "runs",
             "bench",
             "evaluate",
             "search",
             "report",
             "experiment",
+            "attack",
         ],
     ),
 ];
 
 /// Crates that only some rooms, or files of a room, may name: (crate, who).
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("candle_core", &["engine", "checkpoint/gguf/blocks.rs"]),
     ("candle_nn", &["engine"]),
     ("candle_transformers", &["engine"]),
     ("clap", &["cli"]),
     ("hf_hub", &["checkpoint/hub.rs"]),
     ("indicatif", &["cli"]),
+    ("ureq", &["remote"]),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

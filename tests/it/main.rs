@@ -6,25 +6,31 @@
 )]
 
 mod adding;
+mod attack;
 mod bench;
 mod cli;
 mod compare;
 mod data;
 mod engine;
 mod formats;
+mod golden_logits;
 #[cfg(feature = "hub")]
 mod hub;
 mod inspect;
+mod judge;
 mod layers;
 mod math;
 mod merge;
 mod mergekit;
 mod pieces;
+mod real_model;
 mod recipes;
 mod refusals;
+mod remote;
 mod resume;
 mod sandbox;
 mod score;
+mod search;
 mod sources;
 mod tables;
 mod tiny_model;

@@ -8,10 +8,39 @@ use m3::sandbox::{
 };
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+/// Where the program lies for a test that runs as another user.
+const HELPER: &str = "M3_TEST_HELPER";
+
 fn settings() -> Settings {
-    Settings::new(PathBuf::from(env!("CARGO_BIN_EXE_m3")), Vec::new())
+    let helper = std::env::var_os(HELPER).unwrap_or_else(|| env!("CARGO_BIN_EXE_m3").into());
+    Settings { policy: Policy::Namespaces, ..Settings::new(PathBuf::from(helper), Vec::new()) }
+}
+
+/// Every kind of walls, with an interpreter kept ready and with a fresh one for every program.
+fn kinds() -> [(&'static str, Settings); 4] {
+    let of = |policy| Settings { policy, ..settings() };
+    [
+        ("namespaces, kept ready", of(Policy::Namespaces)),
+        ("namespaces, fresh", Settings { prefork: false, ..of(Policy::Namespaces) }),
+        ("bubblewrap", of(Policy::Bubblewrap)),
+        ("landlock", of(Policy::Landlock)),
+    ]
+}
+
+/// Opens the kinds that work here, and says which do not, and why.
+fn working() -> Vec<(&'static str, Box<dyn Sandbox>)> {
+    let open = |(name, settings): (&'static str, Settings)| match open(&settings) {
+        Ok(sandbox) => Some((name, sandbox)),
+        Err(error) => {
+            eprintln!("NOT TESTED: {name}: {error}");
+            None
+        }
+    };
+    kinds().into_iter().filter_map(open).collect()
 }
 
 /// The sandbox; `None` where the kernel or the container forbids namespaces, after checking that the refusal says
@@ -148,6 +177,19 @@ fn odd_texts_get_a_verdict() {
 #[test]
 fn both_clocks_run() {
     let Some(sandbox) = sandbox() else { return };
+    for (name, sandbox) in working() {
+        let limits = Limits { wall: Duration::from_millis(400), ..Limits::default() };
+        let sleeper = Job { limits, ..job("import time\ntime.sleep(60)", "") };
+        let ending = sandbox.run(&sleeper).unwrap().ending;
+        assert_eq!(ending, Ending::TimedOut { which: Limit::Wall }, "{name}");
+        let limits = Limits { cpu: Duration::from_millis(700), wall: Duration::from_secs(20), ..limits };
+        let report = sandbox.run(&Job { limits, ..job("while True: pass", "") }).unwrap();
+        assert_eq!(report.ending, Ending::TimedOut { which: Limit::Cpu }, "{name}");
+        assert!(
+            report.wall < Duration::from_secs(15) && report.cpu >= Duration::from_millis(600),
+            "{report:?}"
+        );
+    }
     let limits = Limits { wall: Duration::from_millis(500), ..Limits::default() };
     let sleeper = Job { limits, ..job("import time\ntime.sleep(60)", "") };
     let report = sandbox.run(&sleeper).unwrap();
@@ -165,20 +207,158 @@ fn both_clocks_run() {
     );
 }
 
-#[test]
-fn hostile_programs_get_nowhere_and_leave_nothing() {
-    let Some(sandbox) = sandbox() else { return };
-    let limits = Limits { wall: Duration::from_millis(1500), ..Limits::default() };
-    let mut wrong = Vec::new();
-    for attack in ATTACKS {
-        let job = Job { limits, ..job(attack.candidate, "assert f(3) == 9") };
-        let report = sandbox.run(&job).unwrap();
-        if !attack.expected.is_met_by(&report.ending) {
-            wrong.push(format!("{}: {:?}, not {:?}", attack.name, report.ending, attack.expected));
+/// The attack list against every kind of walls, as whoever this is.
+fn attack_all() {
+    let limits = Limits { wall: Duration::from_millis(700), ..Limits::default() };
+    let kinds = working();
+    assert!(!kinds.is_empty(), "no kind of walls works here");
+    let wrong = Mutex::new(Vec::new());
+    for (name, sandbox) in &kinds {
+        let next = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while let Some(attack) = ATTACKS.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let job = Job { limits, ..job(attack.candidate, "assert f(3) == 9") };
+                        let ending = sandbox.run(&job).unwrap().ending;
+                        if !attack.expected.is_met_by(&ending) {
+                            let said =
+                                format!("{name}, {}: {ending:?}, not {:?}", attack.name, attack.expected);
+                            wrong.lock().unwrap().push(said);
+                        }
+                    }
+                });
+            }
+        });
+        // Nothing of one program is there for the next one.
+        let trace = "import builtins, sys, os\nbuiltins.left = sys.left = os.left = 1\n\
+                     try:\n    open('/tmp/left', 'w').close()\nexcept OSError:\n    pass";
+        let looks = "import builtins, sys, os\nassert not any(hasattr(m, 'left') for m in (builtins, sys, os))\n\
+                     try:\n    assert os.listdir('/tmp') == []\nexcept PermissionError:\n    pass";
+        for _ in 0..8 {
+            assert_eq!(run(&**sandbox, trace, "").ending, Ending::Passed, "{name}");
+            assert_eq!(run(&**sandbox, looks, "").ending, Ending::Passed, "{name}");
         }
     }
+    let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(run(&*sandbox, "import os", "assert os.listdir('/tmp') == []").ending, Ending::Passed);
+}
+
+#[test]
+fn hostile_programs_get_nowhere_and_leave_nothing() {
+    attack_all();
+}
+
+/// Not a test by itself: what the next one starts as another user.
+#[test]
+#[ignore = "started by another test"]
+fn attacks_of_an_ordinary_user() {
+    attack_all();
+    assert!(working().len() >= 3, "an ordinary user has namespaces and Landlock where root has them");
+}
+
+/// What root has been shown to hold must hold for an ordinary user too, who builds the walls without root's rights.
+#[test]
+fn hostile_programs_get_nowhere_for_an_ordinary_user() {
+    use std::os::unix::process::CommandExt;
+    if std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) != 0 {
+        return; // then the test above was it
+    }
+    if working().len() < 4 {
+        eprintln!("NOT TESTED as an ordinary user: not every kind of walls works here");
+        return;
+    }
+    // Where that user can reach them.
+    let dir = tempfile::tempdir().unwrap();
+    let open_up = |path: &Path| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    open_up(dir.path());
+    let copy = |from: &Path, name: &str| {
+        let to = dir.path().join(name);
+        std::fs::copy(from, &to).unwrap();
+        open_up(&to);
+        to
+    };
+    let tests = copy(&std::env::current_exe().unwrap(), "it");
+    let helper = copy(Path::new(env!("CARGO_BIN_EXE_m3")), "m3");
+    let output = Command::new(tests)
+        .args(["--exact", "--ignored", "--nocapture", "sandbox::attacks_of_an_ordinary_user"])
+        .env(HELPER, helper)
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// A program has the same verdict whichever walls are around it and however its interpreter came to be.
+#[test]
+fn all_kinds_agree() {
+    let deep = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\ndepth = 1\ntry:\n    while True:\n        f(depth)\n        \
+                depth += 1\nexcept RecursionError:\n    pass\nraise Exception(depth)";
+    let programs = [
+        deep,
+        "import random\nassert random.random() != random.random()\nraise Exception(len({hash('a'), hash('b')}))",
+        "import sys\nraise Exception(sys.flags, sys.argv, sys.getrecursionlimit(), sys.version)",
+        "import os\nraise Exception(os.getuid() == 0, sorted(k for k in os.environ if k != 'PWD'), os.umask(0))",
+        "import signal\nraise Exception([str(signal.getsignal(s)).split(' at ')[0] for s in (2, 10, 13, 14, 15)])",
+        "import threading\nraise Exception(threading.active_count(), threading.current_thread().name)",
+        "raise Exception(__name__, sorted(globals()))",
+        "import decimal, gc\nraise Exception(decimal.getcontext(), gc.isenabled(), gc.get_threshold())",
+        "import resource",
+        "x = bytearray(900 << 20)",
+        "x = bytearray(1 << 30)",
+    ];
+    let mut first: Vec<Option<Ending>> = vec![None; programs.len()];
+    for (name, sandbox) in working() {
+        for (program, expected) in programs.iter().zip(&mut first) {
+            let ending = run(&*sandbox, program, "").ending;
+            let expected = expected.get_or_insert_with(|| ending.clone());
+            assert_eq!(*expected, ending, "{name}: {program}");
+        }
+    }
+    // Programs of one interpreter draw different numbers.
+    let Some(sandbox) = sandbox() else { return };
+    let draws: Vec<_> = (0..4)
+        .map(|_| run(&*sandbox, "import random\nraise Exception(random.random())", "").ending)
+        .collect();
+    assert!(draws.windows(2).all(|pair| pair[0] != pair[1]), "{draws:?}");
+}
+
+/// More programs than an interpreter that is kept ready lives for, and one that would take it along.
+#[test]
+fn an_interpreter_kept_ready_is_replaced() {
+    if sandbox().is_none() {
+        return;
+    }
+    let sandbox = open(&Settings { parallel: 1, ..settings() }).unwrap();
+    for i in 0..1100 {
+        let ending = run(&*sandbox, &format!("x = {i}"), &format!("assert x == {i}")).ending;
+        assert_eq!(ending, Ending::Passed, "{i}");
+    }
+    // The first process of the namespace is its parent: it was forked, and not started afresh.
+    assert_eq!(run(&*sandbox, "import os", "assert os.getppid() == 1").ending, Ending::Passed);
+    for killer in ["kill(1, 9)", "kill(1, 2)", "kill(-1, 9)", "tgkill(1, 1, 9)", "ptrace(16, 1, 0, 0)"] {
+        let program = format!("import ctypes\nassert ctypes.CDLL(None).{killer} == -1");
+        assert_eq!(run(&*sandbox, &program, "").ending, Ending::Passed, "{killer}");
+    }
+}
+
+#[test]
+fn where_nothing_works_every_reason_is_said() {
+    let refused = open(&Settings { python: Some("/usr/bin/env".into()), ..settings() }).err().unwrap();
+    assert!(matches!(refused, SandboxUnavailable::NoPython { .. }), "{refused:?}");
+    let tiers = vec![
+        (Confinement::Bubblewrap, SandboxUnavailable::Bubblewrap { reason: "it is missing".into() }),
+        (Confinement::Landlock, SandboxUnavailable::Landlock { found: 1, needed: 3 }),
+    ];
+    let said = SandboxUnavailable::Nothing { tiers }.to_string();
+    assert!(said.contains("bubblewrap: ") && said.contains("it is missing"), "{said}");
+    assert!(said.contains("landlock: ") && said.contains("has 1"), "{said}");
 }
 
 #[test]
@@ -320,7 +500,14 @@ fn the_doctor_finds_everything_in_order() {
         return;
     }
     let checks = doctor(&settings());
-    let bad: Vec<_> = checks.iter().filter(|check| !check.ok && check.name != "landlock").collect();
+    let bad: Vec<_> = checks.iter().filter(|check| !check.ok).collect();
     assert!(bad.is_empty(), "{bad:#?}");
+    for kind in Confinement::HOLDING {
+        let name = format!("sandbox: {}", kind.name());
+        assert!(
+            checks.iter().any(|check| check.name == name && !check.detail.is_empty()),
+            "{name}: {checks:#?}"
+        );
+    }
     assert!(checks.len() > ATTACKS.len());
 }

@@ -79,38 +79,47 @@ impl TinyModel {
     /// Writes `config.json`, `tokenizer.json` and `model.safetensors` in f32. `edit` sees each tensor before it is
     /// written; `false` leaves it out.
     pub(crate) fn write(&self, folder: &Path, mut edit: impl FnMut(&str, &mut Vec<f32>) -> bool) {
-        std::fs::create_dir_all(folder).unwrap();
-        std::fs::write(folder.join("config.json"), self.config()).unwrap();
-        std::fs::write(folder.join("tokenizer.json"), include_str!("../golden/engine_tokenizer.json"))
-            .unwrap();
-        let (mut header, mut data) = (String::new(), Vec::new());
-        for (number, (name, shape)) in self.tensors().into_iter().enumerate() {
-            let mut weights = weights(self.seed * 1000 + number as u64, &shape);
-            if edit(&name, &mut weights) {
-                let start = data.len();
-                data.extend(weights.iter().flat_map(|w| w.to_le_bytes()));
-                let comma = if header.is_empty() { '{' } else { ',' };
-                let end = data.len();
-                write!(
-                    header,
-                    r#"{comma}"{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
-                )
-                .unwrap();
-            }
-        }
-        header.push('}');
-        while header.len() % 8 != 0 {
-            header.push(' ');
-        }
-        let mut file = (header.len() as u64).to_le_bytes().to_vec();
-        file.extend(header.bytes());
-        file.extend(data);
-        std::fs::write(folder.join("model.safetensors"), file).unwrap();
+        let tensors = self.tensors().into_iter().enumerate().filter_map(|(number, (name, shape))| {
+            let mut weights = random_weights(&name, self.seed * 1000 + number as u64, &shape);
+            edit(&name, &mut weights).then_some((name, shape, weights))
+        });
+        write_folder(folder, &self.config(), tensors);
     }
 }
 
-/// Weights of a size that keeps activations near 1: norms around 1, matrices with variance 1 / inputs.
-fn weights(seed: u64, shape: &[usize]) -> Vec<f32> {
+/// Writes `config.json`, `tokenizer.json` and `model.safetensors` in f32.
+pub(crate) fn write_folder(
+    folder: &Path,
+    config: &str,
+    tensors: impl Iterator<Item = (String, Vec<usize>, Vec<f32>)>,
+) {
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("config.json"), config).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), include_str!("../golden/engine_tokenizer.json")).unwrap();
+    let (mut header, mut data) = (String::new(), Vec::new());
+    for (name, shape, weights) in tensors {
+        let start = data.len();
+        data.extend(weights.iter().flat_map(|w| w.to_le_bytes()));
+        let comma = if header.is_empty() { '{' } else { ',' };
+        let end = data.len();
+        write!(
+            header,
+            r#"{comma}"{name}":{{"dtype":"F32","shape":{shape:?},"data_offsets":[{start},{end}]}}"#
+        )
+        .unwrap();
+    }
+    header.push('}');
+    while header.len() % 8 != 0 {
+        header.push(' ');
+    }
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    file.extend(data);
+    std::fs::write(folder.join("model.safetensors"), file).unwrap();
+}
+
+/// Weights of a size that keeps activations near 1: norms around 1, matrices with variance 1 / inputs, biases below 1/4.
+pub(crate) fn random_weights(name: &str, seed: u64, shape: &[usize]) -> Vec<f32> {
     // splitmix64 (Steele, Lea & Flood 2014).
     let mut state = seed;
     let mut next = || {
@@ -122,6 +131,7 @@ fn weights(seed: u64, shape: &[usize]) -> Vec<f32> {
     };
     let count = shape.iter().product();
     match shape {
+        _ if name.rsplit('.').next() == Some("bias") => (0..count).map(|_| next() * 0.25).collect(),
         [_, inputs] => (0..count).map(|_| next() * (3.0 / *inputs as f32).sqrt()).collect(),
         _ => (0..count).map(|_| 1.0 + 0.2 * next()).collect(),
     }

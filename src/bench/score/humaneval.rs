@@ -4,10 +4,11 @@
 //! The prompt is a signature with its docstring, which is a whole function. So the completion may be a body that goes
 //! on where the prompt ends, or a new definition of the same function at column 0.
 
-use super::program::{Dialect, Options, Programs};
+use super::program::{self, Dialect, Options, Programs};
 use super::{BadField, Scorer, Tools, need};
 use crate::bench::dataset::Item;
 use crate::bench::verdict::Verdict;
+use crate::sandbox::Job;
 use serde::Deserialize;
 
 /// HumanEval's scorer.
@@ -20,7 +21,7 @@ const DIALECT: Dialect =
 
 impl Scorer for HumanEval {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn programs(&self) -> Option<&dyn Programs> {
@@ -43,27 +44,23 @@ impl Scorer for HumanEval {
 }
 
 impl Programs for HumanEval {
-    fn options(&self) -> &Options {
-        &self.0
+    fn extract(&self, answer: &str) -> String {
+        program::extract(answer, &DIALECT)
     }
 
-    fn dialect(&self) -> &'static Dialect {
-        &DIALECT
-    }
-
-    fn candidate_and_tests(&self, item: &Item, code: &str) -> (String, String) {
+    fn job(&self, item: &Item, code: &str) -> Option<Job> {
         let field = |key| item.text(key).unwrap_or_default();
-        (
-            format!("{}{code}\n", field("prompt")),
-            format!("{}\ncheck({})", field("test"), field("entry_point")),
-        )
+        Some(Job {
+            candidate: format!("{}{code}\n", field("prompt")),
+            tests: format!("{}\ncheck({})", field("test"), field("entry_point")),
+            limits: self.0.limits(),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::score::program;
 
     fn extract(answer: &str) -> String {
         program::extract(answer, &DIALECT)

@@ -3,10 +3,11 @@
 //! `--load_generations_path`: `completion + "\n" + "\n".join(test_list)`. Like there, `test_setup_code` and the
 //! challenge tests are not used.
 
-use super::program::{Dialect, Options, Programs};
+use super::program::{self, Dialect, Options, Programs};
 use super::{BadField, Scorer, Tools, need};
 use crate::bench::dataset::Item;
 use crate::bench::verdict::Verdict;
+use crate::sandbox::Job;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ const DIALECT: Dialect = Dialect {
 
 impl Scorer for Mbpp {
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn programs(&self) -> Option<&dyn Programs> {
@@ -46,25 +47,20 @@ impl Scorer for Mbpp {
 }
 
 impl Programs for Mbpp {
-    fn options(&self) -> &Options {
-        &self.0
+    fn extract(&self, answer: &str) -> String {
+        program::extract(answer, &DIALECT)
     }
 
-    fn dialect(&self) -> &'static Dialect {
-        &DIALECT
-    }
-
-    fn candidate_and_tests(&self, item: &Item, code: &str) -> (String, String) {
+    fn job(&self, item: &Item, code: &str) -> Option<Job> {
         let tests = item.fields.get("test_list").and_then(Value::as_array);
         let tests: Vec<&str> = tests.into_iter().flatten().filter_map(Value::as_str).collect();
-        (format!("{code}\n"), tests.join("\n"))
+        Some(Job { candidate: format!("{code}\n"), tests: tests.join("\n"), limits: self.0.limits() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::score::program;
 
     #[test]
     fn mbpp_differs_in_three_places() {

@@ -4,7 +4,9 @@
 //! - `math.rs`: the expression behind "The answer is: ", and when two of them are the same
 //! - `value/`: mathematical answers judged by their value
 //! - `humaneval.rs`, `mbpp.rs`: does the program pass its tests?
+//! - `livebench_coding/`: does the program pass LiveCodeBench's tests?
 //! - `program.rs`: taking a program out of an answer and running it
+//! - `suspicion.rs`: does a program that passes look like one that cheats?
 //! - `exact.rs`: is the answer, trimmed, the one in the row?
 //! - `exact_match.rs`: lm-evaluation-harness' filters and `exact_match`
 //! - `numeric.rs`: is the number the right one?
@@ -22,12 +24,14 @@ mod humaneval;
 mod ifeval;
 mod judged;
 mod label_word;
+mod livebench_coding;
 mod matches;
 mod math;
 mod mbpp;
 mod multiple_choice;
 mod numeric;
 mod program;
+mod suspicion;
 mod typos;
 mod value;
 
@@ -38,6 +42,7 @@ pub(super) use humaneval::HumanEval;
 pub(super) use ifeval::Ifeval;
 pub(super) use judged::Judged;
 pub(super) use label_word::LabelWord;
+pub(super) use livebench_coding::LivebenchCoding;
 pub(super) use matches::Matches;
 pub(super) use math::Math;
 pub(super) use mbpp::Mbpp;

@@ -1,6 +1,6 @@
-//! Taking a program out of an answer and running it: what HumanEval and MBPP have in common.
+//! Taking a program out of an answer and running it: what the scorers of programs have in common.
 
-use super::Tools;
+use super::{Tools, suspicion};
 use crate::bench::dataset::Item;
 use crate::bench::extract::{before_first, strip};
 use crate::bench::verdict::{Reason, Unscored, Verdict};
@@ -13,8 +13,22 @@ use std::time::Duration;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::bench) struct Options {
-    /// Wall time that a program may use; 3.0 in both reference harnesses.
+    /// Wall time that a program may use, or one of its tests where each has its own: the reference harness's.
     timeout_seconds: Seconds,
+}
+
+impl Options {
+    /// The time limit.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout_seconds.0
+    }
+
+    /// The limits of a program that has this time for everything.
+    pub(super) fn limits(&self) -> Limits {
+        let wall = self.timeout();
+        // The processor limit is the belt behind the wall limit: a second more, for the interpreter's start.
+        Limits { wall, cpu: wall + Duration::from_secs(1), ..Limits::default() }
+    }
 }
 
 /// A duration above zero, and at most an hour.
@@ -35,28 +49,23 @@ impl TryFrom<f64> for Seconds {
 
 /// A scorer whose answers are programs.
 pub(in crate::bench) trait Programs {
-    /// The scorer's options.
-    fn options(&self) -> &Options;
+    /// The program in a raw answer.
+    fn extract(&self, answer: &str) -> String;
 
-    /// How a program is taken out of an answer.
-    fn dialect(&self) -> &'static Dialect;
-
-    /// What runs first, with `code` in it, and the tests that must run after it.
-    fn candidate_and_tests(&self, item: &Item, code: &str) -> (String, String);
+    /// What runs first, with `code` in it, the tests that must run after it, and under which limits. Nothing only if the
+    /// row has not passed [`Scorer::check`](super::Scorer::check).
+    fn job(&self, item: &Item, code: &str) -> Option<Job>;
 }
 
 impl dyn Programs + '_ {
-    /// The program in a raw answer.
-    pub(in crate::bench) fn extract(&self, answer: &str) -> String {
-        extract(answer, self.dialect())
-    }
-
     /// What a program is worth that has been taken out of its answer.
     pub(in crate::bench) fn score(&self, item: &Item, code: &str, tools: &Tools<'_>) -> Verdict {
-        let (candidate, tests) = self.candidate_and_tests(item, code);
-        run(self.options(), code, candidate, tests, tools)
+        run(self.job(item, code), code, tools)
     }
 }
+
+/// The exception with which a judge that runs in the sandbox itself ends a test that takes too long.
+const TIMEOUT: &str = "TimeoutException";
 
 /// Where the two chains of post-processing differ.
 pub(in crate::bench) struct Dialect {
@@ -97,25 +106,29 @@ pub(super) fn extract(answer: &str, dialect: &Dialect) -> String {
     code
 }
 
-/// Runs `candidate`, then `tests`, and says what that makes the answer worth. `code` is what was extracted.
-fn run(options: &Options, code: &str, candidate: String, tests: String, tools: &Tools<'_>) -> Verdict {
+/// Runs a job, and says what its ending makes the answer worth. `code` is what was extracted.
+fn run(job: Option<Job>, code: &str, tools: &Tools<'_>) -> Verdict {
     let Some(sandbox) = tools.sandbox else {
         return Verdict::Unscored { why: Unscored::NoSandbox };
     };
-    let wall = options.timeout_seconds.0;
-    // The processor limit is the belt behind the wall limit: a second more, for the interpreter's start.
-    let limits = Limits { wall, cpu: wall + Duration::from_secs(1), ..Limits::default() };
-    let report = match sandbox.run(&Job { candidate, tests, limits }) {
+    let failed = |reason| Verdict::Unscored { why: Unscored::SandboxFailed { reason } };
+    let Some(job) = job else { return failed("the tests in the row cannot be read".to_owned()) };
+    let report = match sandbox.run(&job) {
         Ok(report) => report,
-        Err(error) => {
-            return Verdict::Unscored { why: Unscored::SandboxFailed { reason: chain(&error) } };
-        }
+        Err(error) => return failed(chain(&error)),
     };
     let died = |how: String| Reason::ProgramDied { how };
     let reason = match report.ending {
-        Ending::Passed => return Verdict::correct(code),
+        Ending::Passed => match suspicion::of(code) {
+            None => return Verdict::correct(code),
+            Some(what) => {
+                let reason = Reason::SuspiciouslyCorrect { what: what.to_owned() };
+                return Verdict::scored(1.0, Some(code), reason);
+            }
+        },
         // An empty program is run all the same, for the reference does; that it fails is then no news.
         _ if code.is_empty() => return Verdict::no_answer(),
+        Ending::Failed { kind, .. } if kind == TIMEOUT => Reason::ProgramTimedOut,
         Ending::Failed { exception, kind } => {
             let exception = if exception.is_empty() { kind } else { format!("{kind}: {exception}") };
             Reason::ProgramFailed { exception }

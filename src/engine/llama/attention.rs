@@ -7,10 +7,11 @@
 use super::elementwise;
 use super::linear::Linear;
 use super::rope::Rope;
-use super::simd::{self, LANES, Panels, Rows, Store, Team};
+use super::simd::{self, LANES, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use crate::engine::kv::Kv;
 use crate::engine::llama::Piece;
+use crate::engine::settings::Precision;
 use crate::isa::Isa;
 use rayon::prelude::*;
 
@@ -30,6 +31,8 @@ pub(crate) struct Attention {
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
+    /// Positions that a token sees, its own the last of them.
+    window: Option<usize>,
 }
 
 /// Room to work in, kept between steps.
@@ -72,15 +75,27 @@ impl Attention {
         source: &dyn TensorSource,
         config: &ModelConfig,
         prefix: &str,
+        precision: Precision,
     ) -> Result<Self, CheckpointError> {
         let name = |part: &str| format!("{prefix}.self_attn.{part}_proj.weight").into();
+        let bias = |part: &str| format!("{prefix}.self_attn.{part}_proj.bias").into();
         let (hidden, heads, kv_heads, head_dim) =
             (config.hidden_size, config.heads, config.kv_heads, config.head_dim);
         let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let qkv =
-            Linear::load(source, &[(name("q"), queries), (name("k"), keys), (name("v"), keys)], hidden)?;
-        let output = Linear::load(source, &[(name("o"), hidden)], queries)?;
-        Ok(Self { qkv, output, hidden, heads, kv_heads, head_dim })
+        let mut qkv = Linear::load(
+            source,
+            &[(name("q"), queries), (name("k"), keys), (name("v"), keys)],
+            hidden,
+            precision,
+        )?;
+        if config.biases.qkv {
+            qkv = qkv.with_bias(source, &[bias("q"), bias("k"), bias("v")])?;
+        }
+        let mut output = Linear::load(source, &[(name("o"), hidden)], queries, precision)?;
+        if config.biases.output {
+            output = output.with_bias(source, &[bias("o")])?;
+        }
+        Ok(Self { qkv, output, hidden, heads, kv_heads, head_dim, window: config.window })
     }
 
     /// Bytes of the packed weights.
@@ -219,17 +234,24 @@ impl Attention {
                 let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
                 rope.turn(from, block.position + token, |i, value| query[i] = value);
             }
-            let keys =
-                Panels { lanes: kv.keys(layer, kv_head), stride: dim, count: stride / LANES, depth: dim };
+            let keys = Panels {
+                lanes: Packed::Full(kv.keys(layer, kv_head)),
+                stride: dim,
+                count: stride / LANES,
+                depth: dim,
+            };
             let x = Rows { data: queries, stride: dim, count: rows };
             simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
             for ((row, scores), sum) in scores.chunks_exact_mut(stride).enumerate().zip(&mut *sums) {
                 let (seen, hidden) = scores.split_at_mut(block.position + row / group + 1);
+                let (passed, seen) =
+                    seen.split_at_mut(seen.len() - self.window.unwrap_or(seen.len()).min(seen.len()));
                 *sum = elementwise::softmax_numerators(isa, seen, scale);
+                passed.fill(0.0);
                 hidden.fill(0.0);
             }
             let values = Panels {
-                lanes: kv.values(layer, kv_head),
+                lanes: Packed::Full(kv.values(layer, kv_head)),
                 stride: kv.capacity(),
                 count: mixed_width / LANES,
                 depth: seen_by_last,

@@ -1,7 +1,9 @@
-//! A linear layer without bias: y = x · Wᵀ.
+//! A linear layer: y = x · Wᵀ + b.
 
-use super::simd::{self, LANES, Lanes, Panels, Rows, Store, Team};
+use super::simd::{self, HalfLanes, LANES, Lanes, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, Span, TensorSource};
+use crate::dtype::{DType, round_bf16};
+use crate::engine::settings::Precision;
 use crate::ids::TensorName;
 use crate::isa::Isa;
 use rayon::prelude::*;
@@ -14,9 +16,44 @@ const READ_AT_ONCE: usize = 1 << 17;
 #[derive(Debug)]
 pub(crate) struct Linear {
     /// `[panel, in]`, each 16 outputs.
-    lanes: Vec<Lanes>,
+    weights: Weights,
+    /// `[width]`, where there is one.
+    bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
+}
+
+/// Packed weights.
+#[derive(Debug)]
+enum Weights {
+    Full(Vec<Lanes>),
+    Half(Vec<HalfLanes>),
+}
+
+/// One `k` of one panel that weights are put into.
+trait Slot: Copy + Send {
+    const ZERO: Self;
+    fn put(&mut self, column: usize, weight: f32);
+}
+
+impl Slot for Lanes {
+    const ZERO: Self = Self::ZERO;
+    fn put(&mut self, column: usize, weight: f32) {
+        self.0[column] = weight;
+    }
+}
+
+impl Slot for HalfLanes {
+    const ZERO: Self = Self::ZERO;
+    fn put(&mut self, column: usize, weight: f32) {
+        self.0[column] = (round_bf16(weight).to_bits() >> 16) as u16;
+    }
+}
+
+/// Whether a matrix is kept in bfloat16: if it is stored so, which loses nothing, or if `precision` says so.
+pub(crate) fn in_half(source: &dyn TensorSource, name: &TensorName, precision: Precision) -> bool {
+    let stored = source.manifest().get(name).map(|info| info.dtype);
+    precision == Precision::Bf16 || stored == Some(DType::Bf16)
 }
 
 impl Linear {
@@ -25,9 +62,24 @@ impl Linear {
         source: &dyn TensorSource,
         parts: &[(TensorName, usize)],
         inputs: usize,
+        precision: Precision,
     ) -> Result<Self, CheckpointError> {
         let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
-        let mut lanes = vec![Lanes::ZERO; outputs.div_ceil(LANES) * inputs];
+        let weights = if parts.iter().all(|(name, _)| in_half(source, name, precision)) {
+            Weights::Half(Self::pack(source, parts, inputs, outputs)?)
+        } else {
+            Weights::Full(Self::pack(source, parts, inputs, outputs)?)
+        };
+        Ok(Self { weights, bias: None, inputs, outputs })
+    }
+
+    fn pack<S: Slot>(
+        source: &dyn TensorSource,
+        parts: &[(TensorName, usize)],
+        inputs: usize,
+        outputs: usize,
+    ) -> Result<Vec<S>, CheckpointError> {
+        let mut lanes = vec![S::ZERO; outputs.div_ceil(LANES) * inputs];
         // Panels in groups; a group reads the rows of `parts` that fall into it, in pieces that do not cross tensors.
         let group = (READ_AT_ONCE / (LANES * inputs)).max(1);
         lanes.par_chunks_mut(group * inputs).enumerate().try_for_each(|(number, panels)| {
@@ -44,7 +96,7 @@ impl Linear {
                     for (row, weights) in (from - first_row..).zip(buffer.chunks_exact(inputs)) {
                         let panel = &mut panels[row / LANES * inputs..][..inputs];
                         for (lanes, &weight) in panel.iter_mut().zip(weights) {
-                            lanes.0[row % LANES] = weight;
+                            lanes.put(row % LANES, weight);
                         }
                     }
                 }
@@ -52,7 +104,22 @@ impl Linear {
             }
             Ok::<(), CheckpointError>(())
         })?;
-        Ok(Self { lanes, inputs, outputs })
+        Ok(lanes)
+    }
+
+    /// Reads the biases of `parts`, each `[outputs]`, one after the other: those of the matrices that it was loaded with.
+    pub(crate) fn with_bias(
+        mut self,
+        source: &dyn TensorSource,
+        parts: &[TensorName],
+    ) -> Result<Self, CheckpointError> {
+        let mut bias = Vec::with_capacity(self.width());
+        for name in parts {
+            bias.extend(source.read_all(name)?);
+        }
+        bias.resize(self.width(), 0.0);
+        self.bias = Some(bias);
+        Ok(self)
     }
 
     /// Width of an output row: the outputs, rounded up to whole panels.
@@ -62,34 +129,58 @@ impl Linear {
 
     /// Bytes of the packed weights.
     pub(crate) fn bytes(&self) -> usize {
-        size_of_val(self.lanes.as_slice())
+        match &self.weights {
+            Weights::Full(lanes) => size_of_val(lanes.as_slice()),
+            Weights::Half(lanes) => size_of_val(lanes.as_slice()),
+        }
     }
 
-    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ`, rows of `x` being `x_stride` apart and those of `y` touching.
+    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ + b`, rows of `x` being `x_stride` apart and those of `y` touching.
     pub(crate) fn apply(&self, isa: Isa, team: Team, x: Rows<'_>, y: &mut [f32], store: Store) {
-        let panels = Panels {
-            lanes: &self.lanes,
-            stride: self.inputs,
-            count: self.outputs.div_ceil(LANES),
-            depth: self.inputs,
+        let lanes = match &self.weights {
+            Weights::Full(lanes) => Packed::Full(lanes),
+            Weights::Half(lanes) => Packed::Half(lanes),
         };
+        let panels =
+            Panels { lanes, stride: self.inputs, count: self.outputs.div_ceil(LANES), depth: self.inputs };
         simd::multiply(isa, team, x, panels, y, self.width(), store);
+        if let Some(bias) = &self.bias {
+            for row in y.chunks_exact_mut(self.width()).take(x.count) {
+                for (y, bias) in row.iter_mut().zip(bias) {
+                    *y += bias;
+                }
+            }
+        }
     }
 
     /// Row `output` of the matrix, `[inputs]`: an embedding, where the head is tied to it.
     pub(crate) fn row(&self, output: usize, out: &mut [f32]) {
-        let panel = &self.lanes[output / LANES * self.inputs..][..self.inputs];
-        for (out, lanes) in out.iter_mut().zip(panel) {
-            *out = lanes.0[output % LANES];
+        let (start, column) = (output / LANES * self.inputs, output % LANES);
+        match &self.weights {
+            Weights::Full(lanes) => {
+                for (out, lanes) in out.iter_mut().zip(&lanes[start..][..self.inputs]) {
+                    *out = lanes.0[column];
+                }
+            }
+            Weights::Half(lanes) => {
+                for (out, lanes) in out.iter_mut().zip(&lanes[start..][..self.inputs]) {
+                    *out = f32::from_bits(u32::from(lanes.0[column]) << 16);
+                }
+            }
         }
     }
 }
 
 /// Speed of the packed product `x[rows, inputs] · Wᵀ[inputs, outputs]` on the current rayon pool, in 10⁹ operations per
-/// second (a multiplication and an addition are two). Runs for about `time`; for benches.
-pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, time: Duration) -> f64 {
-    let lanes = (0..outputs.div_ceil(LANES) * inputs).map(|i| Lanes([(i % 7) as f32; LANES])).collect();
-    let linear = Linear { lanes, inputs, outputs };
+/// second (a multiplication and an addition are two), with weights in bfloat16 or in f32. Runs for about `time`; for benches.
+pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, half: bool, time: Duration) -> f64 {
+    let all = 0..outputs.div_ceil(LANES) * inputs;
+    let weights = if half {
+        Weights::Half(all.map(|i| HalfLanes([(i % 7) as u16; LANES])).collect())
+    } else {
+        Weights::Full(all.map(|i| Lanes([(i % 7) as f32; LANES])).collect())
+    };
+    let linear = Linear { weights, bias: None, inputs, outputs };
     let x: Vec<f32> = (0..rows * inputs).map(|i| (i % 5) as f32).collect();
     let mut y = vec![0.0; rows * linear.width()];
     let isa = Isa::detect();
@@ -116,7 +207,8 @@ mod tests {
         // 21 + 30 outputs: panels cross the border between the matrices and the last one is not full.
         let (a, b) = (numbers(1, 21 * 10), numbers(2, 30 * 10));
         let source = Memory::new([("a", vec![21, 10], a.clone()), ("b", vec![30, 10], b.clone())]);
-        let linear = Linear::load(&source, &[("a".into(), 21), ("b".into(), 30)], 10).unwrap();
+        let linear =
+            Linear::load(&source, &[("a".into(), 21), ("b".into(), 30)], 10, Precision::Source).unwrap();
         assert_eq!(linear.width(), 64);
         let all: Vec<f32> = a.into_iter().chain(b).collect();
         let mut row = vec![0.0; 10];
@@ -140,12 +232,28 @@ mod tests {
         let (inputs, outputs) = (1000, 300);
         let w = numbers(4, inputs * outputs);
         let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
-        let linear = Linear::load(&source, &[("w".into(), outputs)], inputs).unwrap();
+        let linear = Linear::load(&source, &[("w".into(), outputs)], inputs, Precision::Source).unwrap();
         assert!(inputs * outputs > READ_AT_ONCE, "or there would be one group");
         let mut row = vec![0.0; inputs];
         for (i, want) in w.chunks(inputs).enumerate() {
             linear.row(i, &mut row);
             assert_eq!(row, want);
+        }
+    }
+
+    #[test]
+    fn weights_are_rounded_to_bfloat16_where_that_is_asked_for() {
+        let (inputs, outputs) = (20, 18);
+        let w = numbers(5, inputs * outputs);
+        let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
+        let parts = [("w".into(), outputs)];
+        let full = Linear::load(&source, &parts, inputs, Precision::Source).unwrap();
+        let half = Linear::load(&source, &parts, inputs, Precision::Bf16).unwrap();
+        assert_eq!(full.bytes(), 2 * half.bytes());
+        let mut row = vec![0.0; inputs];
+        for (i, want) in w.chunks(inputs).enumerate() {
+            half.row(i, &mut row);
+            assert!(row.iter().zip(want).all(|(got, &want)| *got == round_bf16(want)));
         }
     }
 }

@@ -4,6 +4,7 @@ use super::elementwise;
 use super::linear::Linear;
 use super::simd::{Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
+use crate::engine::settings::Precision;
 use crate::isa::Isa;
 
 /// Weights of one feed-forward block.
@@ -23,12 +24,22 @@ impl Mlp {
         source: &dyn TensorSource,
         config: &ModelConfig,
         prefix: &str,
+        precision: Precision,
     ) -> Result<Self, CheckpointError> {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let name = |part: &str| format!("{prefix}.mlp.{part}_proj.weight").into();
-        let gate_up =
-            Linear::load(source, &[(name("gate"), intermediate), (name("up"), intermediate)], hidden)?;
-        let down = Linear::load(source, &[(name("down"), hidden)], intermediate)?;
+        let bias = |part: &str| format!("{prefix}.mlp.{part}_proj.bias").into();
+        let mut gate_up = Linear::load(
+            source,
+            &[(name("gate"), intermediate), (name("up"), intermediate)],
+            hidden,
+            precision,
+        )?;
+        let mut down = Linear::load(source, &[(name("down"), hidden)], intermediate, precision)?;
+        if config.biases.mlp {
+            gate_up = gate_up.with_bias(source, &[bias("gate"), bias("up")])?;
+            down = down.with_bias(source, &[bias("down")])?;
+        }
         Ok(Self { gate_up, down, hidden, intermediate })
     }
 

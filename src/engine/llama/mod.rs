@@ -16,8 +16,8 @@ mod simd;
 
 pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
-pub(crate) use linear::Linear;
 pub use linear::matmul_gflops;
+pub(crate) use linear::{Linear, in_half};
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};
 pub(crate) use norm::Norm;

@@ -25,7 +25,7 @@ pub(crate) struct Llama {
     pub(super) hidden: usize,
     pub(super) vocab: usize,
     /// `[vocab, hidden]`, if the head is not tied to it.
-    pub(crate) embedding: Option<Vec<f32>>,
+    pub(crate) embedding: Option<Linear>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) norm: Norm,
     /// `[vocab, hidden]`
@@ -59,7 +59,7 @@ impl Llama {
     /// A model of loaded parts.
     pub(crate) fn new(
         (vocab, hidden): (usize, usize),
-        embedding: Option<Vec<f32>>,
+        embedding: Option<Linear>,
         layers: Vec<Layer>,
         norm: Norm,
         head: Linear,
@@ -101,7 +101,7 @@ impl Llama {
         let (mut past, mut wanted) = (0, 0);
         for piece in pieces {
             past += piece.tokens.len();
-            piece.kv.advance(piece.tokens.len());
+            piece.kv.advance(piece.tokens);
             residual.copy_within((past - piece.wanted) * stream..past * stream, wanted * stream);
             wanted += piece.wanted;
         }
@@ -123,9 +123,6 @@ impl Llama {
     fn embed(&self, token: usize, row: &mut [f32]) {
         assert!(token < self.vocab, "token {token} is outside the vocabulary of {}", self.vocab);
         let row = &mut row[..self.hidden];
-        match &self.embedding {
-            Some(rows) => row.copy_from_slice(&rows[token * self.hidden..][..self.hidden]),
-            None => self.head.row(token, row),
-        }
+        self.embedding.as_ref().unwrap_or(&self.head).row(token, row);
     }
 }

@@ -9,6 +9,8 @@ use std::f64::consts::TAU;
 pub(crate) struct Rope {
     /// Angle per position, `[head_dim / 2]`, rounded to f32 as transformers does.
     frequencies: Vec<f32>,
+    /// By what cosines and sines are multiplied.
+    scale: f64,
     /// `[positions, head_dim / 2]`, cosine and sine.
     turns: Vec<(f32, f32)>,
 }
@@ -18,7 +20,11 @@ impl Rope {
     pub(crate) fn new(config: &ModelConfig) -> Self {
         let half = config.head_dim / 2;
         let frequencies = (0..half).map(|i| frequency(config, i) as f32).collect();
-        Self { frequencies, turns: Vec::new() }
+        let scale = match config.rope_scaling {
+            RopeScaling::Yarn { attention_factor, .. } => attention_factor,
+            RopeScaling::Default | RopeScaling::Linear { .. } | RopeScaling::Llama3 { .. } => 1.0,
+        };
+        Self { frequencies, scale, turns: Vec::new() }
     }
 
     /// Prepares the positions below `positions`.
@@ -28,7 +34,7 @@ impl Rope {
             self.turns.extend(self.frequencies.iter().map(|&frequency| {
                 // The angle is rounded to f32 before the cosine, as in transformers, whose models were trained so.
                 let angle = f64::from(position as f32 * frequency);
-                (angle.cos() as f32, angle.sin() as f32)
+                ((angle.cos() * self.scale) as f32, (angle.sin() * self.scale) as f32)
             }));
         }
     }
@@ -53,6 +59,25 @@ fn frequency(config: &ModelConfig, i: usize) -> f64 {
     let plain = config.rope_theta.powf(-((2 * i) as f64) / config.head_dim as f64);
     match config.rope_scaling {
         RopeScaling::Default => plain,
+        RopeScaling::Linear { factor } => plain / factor,
+        // Peng et al. 2023, section 3.2, with the borders that transformers draws (modeling_rope_utils.py,
+        // `_compute_yarn_parameters`): pairs that turn `beta_fast` times in the context of training, or `beta_slow` times.
+        RopeScaling::Yarn { factor, beta_fast, beta_slow, truncate, original_context, .. } => {
+            let dim = config.head_dim as f64;
+            let pair = |turns: f64| {
+                dim * (original_context as f64 / (turns * TAU)).ln() / (2.0 * config.rope_theta.ln())
+            };
+            let (mut low, mut high) = (pair(beta_fast), pair(beta_slow));
+            if truncate {
+                (low, high) = (low.floor(), high.ceil());
+            }
+            (low, high) = (low.max(0.0), high.min(dim - 1.0));
+            if low == high {
+                high += 0.001;
+            }
+            let divided = ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+            plain / factor * divided + plain * (1.0 - divided)
+        }
         // transformers, modeling_rope_utils.py, `_compute_llama3_parameters`.
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
             let context = original_context as f64;

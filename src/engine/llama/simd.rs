@@ -14,6 +14,7 @@
 
 use crate::isa::Isa;
 use rayon::prelude::*;
+use std::ffi::c_void;
 use std::ops::Range;
 
 /// Columns of a panel, and numbers in a vector of the widest instruction set.
@@ -27,6 +28,43 @@ pub(crate) struct Lanes(pub(crate) [f32; LANES]);
 impl Lanes {
     /// 16 zeros.
     pub(crate) const ZERO: Self = Self([0.0; LANES]);
+}
+
+/// One `k` of one panel in bfloat16: 16 neighbouring columns in half a cache line. Widened to f32 as it is read, which is
+/// exact.
+#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct HalfLanes(pub(crate) [u16; LANES]);
+
+impl HalfLanes {
+    /// 16 zeros.
+    pub(crate) const ZERO: Self = Self([0; LANES]);
+}
+
+/// Packed numbers.
+#[derive(Clone, Copy)]
+pub(crate) enum Packed<'a> {
+    /// In f32.
+    Full(&'a [Lanes]),
+    /// In bfloat16.
+    Half(&'a [HalfLanes]),
+}
+
+impl Packed<'_> {
+    fn len(self) -> usize {
+        match self {
+            Self::Full(lanes) => lanes.len(),
+            Self::Half(lanes) => lanes.len(),
+        }
+    }
+
+    /// The beginning, and the size of one `k` of one panel in bytes.
+    fn start(self) -> (*const c_void, usize) {
+        match self {
+            Self::Full(lanes) => (lanes.as_ptr().cast(), size_of::<Lanes>()),
+            Self::Half(lanes) => (lanes.as_ptr().cast(), size_of::<HalfLanes>()),
+        }
+    }
 }
 
 /// Left-hand side `[rows, depth]`, rows `stride` apart.
@@ -44,7 +82,7 @@ pub(crate) struct Rows<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Panels<'a> {
     /// `[panel, k]`, each 16 columns.
-    pub(crate) lanes: &'a [Lanes],
+    pub(crate) lanes: Packed<'a>,
     /// Distance between the beginnings of two panels.
     pub(crate) stride: usize,
     /// Number of panels.
@@ -134,12 +172,13 @@ unsafe impl Sync for Out {}
 /// # Safety
 /// `x`, `w` and `out` must hold the shapes that they claim, and nobody else may touch these columns of `out`.
 unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out: Out, store: Store) {
-    let tiles = tiles(isa);
+    let tiles = tiles(isa, matches!(w.lanes, Packed::Half(_)));
+    let (weights, size) = w.lanes.start();
     // Rows are split evenly over the fewest blocks, so that 13 rows run as 7 + 6 and not as 12 + 1.
     let blocks = x.count.div_ceil(tiles.len());
     // A whole number of wide tiles, so that the narrow one runs at the end of the range only.
     let width = tiles[x.count.div_ceil(blocks) - 1].width;
-    let group = (CACHED_PANELS / (w.depth.max(1) * size_of::<Lanes>() * width)).max(1) * width;
+    let group = (CACHED_PANELS / (w.depth.max(1) * size * width)).max(1) * width;
     let mut start = range.start;
     while start < range.end {
         let end = (start + group).min(range.end);
@@ -157,7 +196,7 @@ unsafe fn columns(isa: Isa, x: Rows<'_>, w: Panels<'_>, range: Range<usize>, out
                         depth: w.depth,
                         x: x.data.as_ptr().add(first * x.stride),
                         x_stride: x.stride,
-                        w: w.lanes.as_ptr().add(panel * w.stride),
+                        w: weights.byte_add(panel * w.stride * size),
                         w_stride: w.stride,
                         y: out.start.add(first * out.stride + panel * LANES),
                         y_stride: out.stride,
@@ -178,8 +217,8 @@ struct Operands {
     /// `R` rows of `depth` numbers, `x_stride` apart.
     x: *const f32,
     x_stride: usize,
-    /// `P` panels of `depth` lanes, `w_stride` apart.
-    w: *const Lanes,
+    /// `P` panels of `depth` lanes, `w_stride` apart: [`HalfLanes`] for a kernel of `HALF`, else [`Lanes`].
+    w: *const c_void,
     w_stride: usize,
     /// `R` rows of `16 · P` numbers, `y_stride` apart.
     y: *mut f32,
@@ -198,30 +237,42 @@ struct Tile {
     narrow: Kernel,
 }
 
-/// The tiles of an instruction set: entry `r` is for `r + 1` rows.
-fn tiles(isa: Isa) -> &'static [Tile] {
-    match isa.kind() {
+/// The tiles of an instruction set, for weights in bfloat16 or in f32: entry `r` is for `r + 1` rows.
+fn tiles(isa: Isa, half: bool) -> &'static [Tile] {
+    let [full, halves] = match isa.kind() {
         #[cfg(target_arch = "x86_64")]
         crate::isa::Kind::Avx512 => x86::AVX512,
         #[cfg(target_arch = "x86_64")]
         crate::isa::Kind::Avx2 => x86::AVX2,
         crate::isa::Kind::Portable => PORTABLE,
-    }
+    };
+    if half { halves } else { full }
 }
 
 macro_rules! tile_table {
     ($kernel:ident: $($rows:literal x $panels:literal),+) => {
-        &[$(Tile { width: $panels, wide: $kernel::<$rows, $panels>, narrow: $kernel::<$rows, 1> }),+]
+        [
+            &[$(Tile {
+                width: $panels,
+                wide: $kernel::<$rows, $panels, false>,
+                narrow: $kernel::<$rows, 1, false>,
+            }),+],
+            &[$(Tile {
+                width: $panels,
+                wide: $kernel::<$rows, $panels, true>,
+                narrow: $kernel::<$rows, 1, true>,
+            }),+],
+        ]
     };
 }
 
-const PORTABLE: &[Tile] = tile_table!(portable: 1 x 1, 2 x 1, 3 x 1, 4 x 1);
+const PORTABLE: [&[Tile]; 2] = tile_table!(portable: 1 x 1, 2 x 1, 3 x 1, 4 x 1);
 
 /// The tile in plain Rust.
 ///
 /// # Safety
 /// What the operands claim must exist for `R` rows and `P` panels, and nobody else may touch that part of `y`.
-unsafe fn portable<const R: usize, const P: usize>(operands: Operands) {
+unsafe fn portable<const R: usize, const P: usize, const HALF: bool>(operands: Operands) {
     let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
     let mut acc = [[[0.0f32; LANES]; P]; R];
     for k in 0..depth {
@@ -230,8 +281,15 @@ unsafe fn portable<const R: usize, const P: usize>(operands: Operands) {
             let a = unsafe { *x.add(r * x_stride + k) };
             for (p, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: panel `p` and term `k` exist by the contract.
-                let b = unsafe { &(*w.add(p * w_stride + k)).0 };
-                for (acc, &b) in acc.iter_mut().zip(b) {
+                let b = unsafe {
+                    if HALF {
+                        let lanes = (*w.cast::<HalfLanes>().add(p * w_stride + k)).0;
+                        lanes.map(|bits| f32::from_bits(u32::from(bits) << 16))
+                    } else {
+                        (*w.cast::<Lanes>().add(p * w_stride + k)).0
+                    }
+                };
+                for (acc, b) in acc.iter_mut().zip(b) {
                     *acc = a.mul_add(b, *acc);
                 }
             }
@@ -255,31 +313,40 @@ unsafe fn portable<const R: usize, const P: usize>(operands: Operands) {
 mod x86 {
     use super::{LANES, Operands, Store, Tile};
     use std::arch::x86_64::{
-        __m256, __m512, _mm256_add_ps, _mm256_fmadd_ps, _mm256_load_ps, _mm256_loadu_ps, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_storeu_ps, _mm512_add_ps, _mm512_fmadd_ps, _mm512_load_ps, _mm512_loadu_ps,
-        _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+        __m128i, __m256, __m256i, __m512, _mm_load_si128, _mm256_add_ps, _mm256_castsi256_ps,
+        _mm256_cvtepu16_epi32, _mm256_fmadd_ps, _mm256_load_ps, _mm256_load_si256, _mm256_loadu_ps,
+        _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm512_add_ps,
+        _mm512_castsi512_ps, _mm512_cvtepu16_epi32, _mm512_fmadd_ps, _mm512_load_ps, _mm512_loadu_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_storeu_ps,
     };
 
     /// 32 registers of 16 numbers: rows · panels sums, one vector of each panel, one broadcast number.
-    pub(super) const AVX512: &[Tile] = tile_table!(avx512:
+    pub(super) const AVX512: [&[Tile]; 2] = tile_table!(avx512:
         1 x 8, 2 x 8, 3 x 8, 4 x 6, 5 x 5, 6 x 4, 7 x 4, 8 x 3, 9 x 3, 10 x 2, 11 x 2, 12 x 2, 13 x 2, 14 x 2);
 
     /// 16 registers of 8 numbers, two to a panel.
-    pub(super) const AVX2: &[Tile] = tile_table!(avx2: 1 x 4, 2 x 3, 3 x 2, 4 x 1, 5 x 1, 6 x 1);
+    pub(super) const AVX2: [&[Tile]; 2] = tile_table!(avx2: 1 x 4, 2 x 3, 3 x 2, 4 x 1, 5 x 1, 6 x 1);
 
     /// The tile in AVX-512F.
     ///
     /// # Safety
     /// As [`super::portable`], and the CPU has AVX-512F.
     #[target_feature(enable = "avx512f")]
-    unsafe fn avx512<const R: usize, const P: usize>(operands: Operands) {
+    unsafe fn avx512<const R: usize, const P: usize, const HALF: bool>(operands: Operands) {
         let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
         let mut acc: [[__m512; P]; R] = [[_mm512_setzero_ps(); P]; R];
         for k in 0..depth {
             let mut b = [_mm512_setzero_ps(); P];
             for (p, b) in b.iter_mut().enumerate() {
-                // SAFETY: panel `p` and term `k` exist by the contract; `Lanes` is aligned to 64 bytes.
-                *b = unsafe { _mm512_load_ps(w.add(p * w_stride + k).cast()) };
+                // SAFETY: panel `p` and term `k` exist by the contract; `Lanes` is aligned to 64 bytes, `HalfLanes` to 32.
+                *b = unsafe {
+                    if HALF {
+                        let bits = _mm256_load_si256(w.cast::<__m256i>().add(p * w_stride + k));
+                        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(bits)))
+                    } else {
+                        _mm512_load_ps(w.cast::<f32>().add((p * w_stride + k) * LANES))
+                    }
+                };
             }
             for (r, acc) in acc.iter_mut().enumerate() {
                 // SAFETY: row `r` and term `k` exist by the contract.
@@ -309,16 +376,23 @@ mod x86 {
     /// # Safety
     /// As [`super::portable`], and the CPU has AVX2 and FMA.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn avx2<const R: usize, const P: usize>(operands: Operands) {
+    unsafe fn avx2<const R: usize, const P: usize, const HALF: bool>(operands: Operands) {
         let Operands { depth, x, x_stride, w, w_stride, y, y_stride, store } = operands;
         let mut acc: [[[__m256; 2]; P]; R] = [[[_mm256_setzero_ps(); 2]; P]; R];
         for k in 0..depth {
             let mut b = [[_mm256_setzero_ps(); 2]; P];
             for (p, b) in b.iter_mut().enumerate() {
-                // SAFETY: panel `p` and term `k` exist by the contract; `Lanes` is aligned to 64 bytes.
+                // SAFETY: panel `p` and term `k` exist by the contract; `Lanes` is aligned to 64 bytes, `HalfLanes` to 32.
                 unsafe {
-                    let lanes = w.add(p * w_stride + k).cast::<f32>();
-                    *b = [_mm256_load_ps(lanes), _mm256_load_ps(lanes.add(8))];
+                    if HALF {
+                        let bits = w.cast::<__m128i>().add((p * w_stride + k) * 2);
+                        let widened =
+                            |bits| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(bits)));
+                        *b = [widened(_mm_load_si128(bits)), widened(_mm_load_si128(bits.add(1)))];
+                    } else {
+                        let lanes = w.cast::<f32>().add((p * w_stride + k) * LANES);
+                        *b = [_mm256_load_ps(lanes), _mm256_load_ps(lanes.add(8))];
+                    }
                 }
             }
             for (r, acc) in acc.iter_mut().enumerate() {
@@ -372,10 +446,32 @@ mod tests {
     fn product(isa: Isa, team: Team, x: &[f32], rows: usize, w: &[Lanes], depth: usize) -> Vec<f32> {
         let count = w.len() / depth;
         let mut y = vec![f32::NAN; rows * count * LANES];
+        let lanes = Packed::Full(w);
         let (x, w) =
-            (Rows { data: x, stride: depth, count: rows }, Panels { lanes: w, stride: depth, count, depth });
+            (Rows { data: x, stride: depth, count: rows }, Panels { lanes, stride: depth, count, depth });
         multiply(isa, team, x, w, &mut y, count * LANES, Store::Replace);
         y
+    }
+
+    #[test]
+    fn weights_in_bfloat16_give_the_bits_of_the_same_weights_in_f32() {
+        for (rows, depth, columns) in [(1, 1, 16), (1, 192, 320), (5, 33, 48), (13, 64, 112), (29, 7, 144)] {
+            let x = numbers(1, rows * depth);
+            let bits: Vec<u16> =
+                numbers(2, depth * columns).into_iter().map(|w| (w.to_bits() >> 16) as u16).collect();
+            let w: Vec<f32> = bits.iter().map(|&b| f32::from_bits(u32::from(b) << 16)).collect();
+            let full = pack(&w, depth, columns);
+            let half: Vec<HalfLanes> =
+                full.iter().map(|l| HalfLanes(l.0.map(|w| (w.to_bits() >> 16) as u16))).collect();
+            for isa in Isa::available() {
+                let mut y = vec![f32::NAN; rows * columns];
+                let count = columns / LANES;
+                let panels = Panels { lanes: Packed::Half(&half), stride: depth, count, depth };
+                let x_rows = Rows { data: &x, stride: depth, count: rows };
+                multiply(isa, Team::Alone, x_rows, panels, &mut y, columns, Store::Replace);
+                assert!(y == product(isa, Team::Alone, &x, rows, &full, depth), "{isa:?} {rows}x{depth}");
+            }
+        }
     }
 
     #[test]
@@ -436,7 +532,7 @@ mod tests {
             let mut y = vec![1.5; 16];
             let (x, w) = (
                 Rows { data: &x, stride: 8, count: 1 },
-                Panels { lanes: &packed, stride: 8, count: 1, depth: 8 },
+                Panels { lanes: Packed::Full(&packed), stride: 8, count: 1, depth: 8 },
             );
             multiply(isa, Team::Alone, x, w, &mut y, 16, Store::Add);
             assert!(y.iter().zip(&product).all(|(&y, &p)| y == 1.5 + p), "{isa:?}");

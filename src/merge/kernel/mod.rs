@@ -130,9 +130,16 @@ pub(super) fn deltas<F: Real>(
     model: &[f32],
     out: &mut [f32],
 ) {
+    let isa = Isa::detect();
+    if keeps.is_empty() {
+        let differences = out.iter_mut().zip(model).zip(base);
+        return isa.run(
+            #[inline(always)]
+            || differences.for_each(|((o, m), b)| *o = F::difference(*m, *b)),
+        );
+    }
     let width = BLOCK.div_ceil(granularity) * granularity;
     let mut room = vec![F::ZERO; width.min(out.len())];
-    let isa = Isa::detect();
     for (number, out) in out.chunks_mut(width).enumerate() {
         let at = number * width;
         let (base, model) = (&base[at..][..out.len()], &model[at..][..out.len()]);

@@ -15,8 +15,10 @@ pub(in crate::merge) fn key(x: f32) -> u32 {
 const KEYS: u32 = 1 << 31;
 /// Bits of a key that one bin of a window over everything holds.
 const COARSE: u32 = 15;
-/// Patterns that a window around a guess holds. 2^15 of them are a 256th of a magnitude.
-const AROUND: u32 = 8 << COARSE;
+/// Bins that a window may always have; more if there are as many elements.
+const FEW: u64 = 1 << COARSE;
+/// Bins that no window has more of. Memory for those that stay empty is asked for but not used.
+const MANY: u64 = 1 << 22;
 
 /// The border of a set of largest magnitudes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,13 +54,14 @@ impl Window {
     /// Every key, coarsely.
     pub(in crate::merge) const ALL: Self = Self { first: 0, shift: COARSE, bins: KEYS >> COARSE };
 
-    /// The keys from `low` to `high` one by one, or those around a guess between them if these are too many.
-    pub(in crate::merge) fn around(guess: u32, low: u32, high: u32) -> Self {
-        let bins = high.saturating_sub(low).saturating_add(1);
-        if bins <= AROUND && high < KEYS {
-            return Self { first: low, shift: 0, bins };
+    /// The keys from `low` to `high`: one by one, or, if these are too many for `n` elements, in bins of several.
+    pub(in crate::merge) fn between(low: u32, high: u32, n: u64) -> Self {
+        let (first, last) = (low.min(KEYS - 1), high.min(KEYS - 1));
+        let mut shift = 0;
+        while u64::from((last - first) >> shift) >= n.clamp(FEW, MANY) {
+            shift += 1;
         }
-        Self { first: guess.saturating_sub(AROUND / 2).min(KEYS - AROUND), shift: 0, bins: AROUND }
+        Self { first, shift, bins: ((last - first) >> shift) + 1 }
     }
 
     fn span(self) -> u32 {
@@ -161,7 +164,10 @@ impl Counts {
     /// Both counts together.
     pub(in crate::merge) fn merge(mut self, other: &Self) -> Self {
         self.above += other.above;
-        self.bins.iter_mut().zip(&other.bins).for_each(|(a, b)| *a += b);
+        // Most bins of a large window are empty, and their memory was never used.
+        for (a, b) in self.bins.iter_mut().zip(&other.bins).filter(|(_, b)| **b > 0) {
+            *a += b;
+        }
         self
     }
 }
@@ -199,8 +205,8 @@ mod tests {
             sorted.sort_by(|a, b| b.total_cmp(a));
             let kth = sorted[k - 1];
             let (low, high) = (key(guess).min(key(kth)), key(guess).max(key(kth)));
-            let guesses = [(guess, low, high), (kth, key(kth), key(kth)), (guess, key(guess), key(guess))];
-            let windows = guesses.map(|(guess, low, high)| Window::around(key(guess), low, high));
+            let borders = [(low, high), (key(kth), key(kth)), (key(guess), key(guess)), (0, high)];
+            let windows = borders.map(|(low, high)| Window::between(low, high, values.len() as u64));
             for window in [Window::ALL].into_iter().chain(windows) {
                 let found = find(&values, k as u64, window, key(guess));
                 prop_assert_eq!(found.key, kth.to_bits());

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 /// Magnitudes of a sample that says about where a cut lies.
 const SAMPLE: usize = 1 << 16;
 /// Elements that a sample takes from one place, so that it has many places.
-const SPOT: usize = 256;
+const SPOT: usize = 128;
 /// Groups that the blocks of a model are counted in, each by one thread at a time.
 const GROUPS: usize = 64;
 
@@ -34,19 +34,25 @@ struct Search {
 }
 
 impl Search {
-    /// The k-th largest of `n`, near where it is in a sample.
-    fn new(k: u64, n: u64, mut sample: Vec<u32>) -> Self {
-        let share = (k - 1) as f64 / n as f64;
-        let m = sample.len();
-        let place = share * m as f64;
-        // Twelve standard errors of a sample of single elements; neighbours are more alike than that.
-        let spread = 12.0 * (place * (1.0 - share)).sqrt() + 16.0;
-        let mut nth = |place: f64| match m {
-            0 => 0,
-            m => *sample.select_nth_unstable_by((place as usize).min(m - 1), |a, b| b.cmp(a)).1,
+    /// The k-th largest of `n`, near where it is in a sample that was taken spot by spot.
+    fn new(k: u64, n: u64, sample: &[u32]) -> Self {
+        let mut sorted = sample.to_vec();
+        let place = ((k - 1) as f64 / n as f64 * sample.len() as f64) as usize;
+        let Some(last) = sorted.len().checked_sub(1) else {
+            return Self { k, window: Window::ALL, guess: 0, found: None };
         };
-        let (guess, low, high) = (nth(place), nth(place + spread), nth((place - spread).max(0.0)));
-        Self { k, window: Window::around(guess, low, high), guess, found: None }
+        let (larger, guess, smaller) = sorted.select_nth_unstable_by(place.min(last), |a, b| b.cmp(a));
+        let (guess, spread) = (*guess, spread(sample, *guess));
+        // The borders are that many places before and behind the guess, as far as there are such.
+        let high = match larger.len().checked_sub(spread) {
+            Some(place) => *larger.select_nth_unstable_by(place, |a, b| b.cmp(a)).1,
+            None => larger.iter().copied().max().unwrap_or(guess),
+        };
+        let low = match smaller.get(spread) {
+            Some(_) => *smaller.select_nth_unstable_by(spread, |a, b| b.cmp(a)).1,
+            None => smaller.iter().copied().min().unwrap_or(guess),
+        };
+        Self { k, window: Window::between(low, high, n), guess, found: None }
     }
 
     fn narrow(&mut self, counts: &Counts) {
@@ -56,6 +62,20 @@ impl Search {
             Sought::Missed => self.window = Window::ALL,
         }
     }
+}
+
+/// How many places of a sample the cut may lie beside its guess: five standard errors of the number of elements above the
+/// guess, taken from how much that number differs between spots, because neighbours are alike.
+fn spread(sample: &[u32], guess: u32) -> usize {
+    let spots = sample.chunks(SPOT);
+    let mean = |total: f64| total / spots.len() as f64;
+    let above = |spot: &[u32]| spot.iter().map(|x| u32::from(*x > guess)).sum::<u32>();
+    let (sum, squares) = spots.clone().map(above).fold((0.0, 0.0), |(sum, squares), above| {
+        let above = f64::from(above);
+        (sum + above, squares + above * above)
+    });
+    let variance = (mean(squares) - mean(sum) * mean(sum)).max(0.0);
+    (5.0 * (variance * spots.len() as f64).sqrt()) as usize + 16
 }
 
 /// Every so many elements there is a spot of a sample, if `n` elements are more than the sample.
@@ -98,8 +118,8 @@ impl Survey<'_> {
                 sample.extend(stream.delta(job, part, &known[part], span)?.iter().map(|x| key(*x)));
             }
         }
-        let search = |(i, sample): (&usize, Vec<u32>)| Search::new(ranks[*i].k, n, sample);
-        let mut searches: Vec<Search> = open.iter().zip(samples).map(search).collect();
+        let search = |(i, sample): (&usize, &Vec<u32>)| Search::new(ranks[*i].k, n, sample);
+        let mut searches: Vec<Search> = open.iter().zip(&samples).map(search).collect();
         let mut stream = Stream::new(self);
         // How many elements of each block equal the guess: mostly it is right, and where the ties lie is known at once.
         let mut ties: Vec<Vec<u64>> = Vec::new();
@@ -211,8 +231,8 @@ impl Survey<'_> {
         };
         let samples = sample(&pieces(&|job, before| spots(job, before, stride).collect()))?;
         let search =
-            |(m, sample): (&Whole, Vec<u32>)| Search::new(m.n - dropped(m.density, m.n) + 1, m.n, sample);
-        let mut searches: Vec<Search> = models.iter().zip(samples).map(search).collect();
+            |(m, sample): (&Whole, &Vec<u32>)| Search::new(m.n - dropped(m.density, m.n) + 1, m.n, sample);
+        let mut searches: Vec<Search> = models.iter().zip(&samples).map(search).collect();
         let pieces = pieces(&|job, _| blocks(job).collect());
         while searches.iter().any(|search| search.found.is_none()) {
             let empty = || searches.iter().map(|s| Counts::new(s.window)).collect::<Vec<_>>();

@@ -47,7 +47,6 @@ impl<'a> Stream<'a> {
         if self.counts {
             self.survey.watch.observe(&Event::Advanced { by: span.len as u64 });
         }
-        self.base.clear();
         match &job.base {
             Some(base) => read(self.survey, base, span, &mut self.base),
             None => Ok(()),

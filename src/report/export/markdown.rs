@@ -33,6 +33,7 @@ pub fn markdown(table: &Table) -> String {
         text.push_str("\nHow λ was chosen: best mean of the pair's two skills on the validation split; what that is worth on the test split:\n\n");
         let mut lines = vec![
             [
+                "Method",
                 "Models",
                 "candidates",
                 "λ",
@@ -47,6 +48,7 @@ pub fn markdown(table: &Table) -> String {
         ];
         for s in &table.selection {
             lines.push(vec![
+                s.method.to_owned(),
                 s.models.to_owned(),
                 s.candidates.to_string(),
                 two(Some(s.lambda)),
@@ -59,6 +61,12 @@ pub fn markdown(table: &Table) -> String {
         }
         text.push_str(&aligned(&lines));
         text.push_str("\nSkills: LM = checkable instructions; Math = GSM8K and MATH; Code = HumanEval and MBPP. Differences are paired, in points.\n");
+    }
+    if !table.footnotes.is_empty() {
+        text.push_str("\nAbout the published figures:\n\n");
+        for note in &table.footnotes {
+            let _ = writeln!(text, "- {note}");
+        }
     }
     text
 }

@@ -1,4 +1,5 @@
-# Runs one candidate and its tests; argv-less, talks over file descriptors 3 (in) and 4 (out).
+# Runs one candidate and its tests; argv-less, talks over file descriptors 3 (in) and 4 (out). The last line, which
+# calls it, is added where it runs: in an interpreter of its own, or in one that `zygote.py` kept ready.
 #
 #   out R                    ready; the clock starts
 #   in  <candidate>          every message is a 4-byte little-endian length and that many bytes
@@ -136,5 +137,3 @@ def drive():
     send(b"P" + receive())
     leave(0)
 
-
-drive()

@@ -3,10 +3,12 @@
 //! whatever it was running.
 
 use super::super::job::{Confinement, Ending, Job, Limit, Report};
-use super::launch::{self, Failure, Step};
+use super::bubblewrap;
+use super::launch::{self, Failure, Parent, Running, Step};
 use super::system::{self, Death};
 use super::talk::{self, Talk};
 use super::wire::{self, Reply, Setup};
+use super::zygote::Zygote;
 use crate::files;
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
@@ -40,22 +42,54 @@ fn serve() -> io::Result<()> {
     let mut replies = io::PipeWriter::from(stdout);
     let Some(setup) = wire::receive::<Setup>(&mut requests)? else { return Ok(()) };
     let random = files::ReadAt::open(Path::new("/dev/urandom")).map_err(io::Error::other)?;
+    let mut nursery = Nursery { zygote: None, barren: !setup.prefork };
     while let Some(job) = wire::receive::<Job>(&mut requests)? {
         let mut nonce = [0; 16];
         random.read_exact(&mut nonce, 0).map_err(io::Error::other)?;
-        let Some(reply) = run(&setup, &job, nonce, &requests)? else { return Ok(()) };
+        let Some(reply) = run(&setup, &mut nursery, &job, nonce, &requests)? else { return Ok(()) };
         wire::send(&mut replies, &reply)?;
     }
     Ok(())
 }
 
-/// A folder of the program's own where it has no private root. Removed with what is in it.
+/// The interpreter that is kept ready, if one is.
+struct Nursery {
+    zygote: Option<Zygote>,
+    /// None can be had here. Every program then gets an interpreter of its own, with the same verdict.
+    barren: bool,
+}
+
+impl Nursery {
+    /// Forks the interpreter that is kept ready, after starting one if need be.
+    fn launch(&mut self, setup: &Setup, job: &Job) -> Option<Running> {
+        if self.barren {
+            return None;
+        }
+        if self.zygote.as_ref().is_none_or(Zygote::is_old) {
+            self.zygote = None; // the old one goes before the new one comes
+            self.zygote = Zygote::start(setup).ok();
+        }
+        let running = self.zygote.as_mut().and_then(|zygote| zygote.launch(&job.limits).ok());
+        if running.is_none() {
+            self.give_up();
+        }
+        running
+    }
+
+    fn give_up(&mut self) {
+        self.zygote = None;
+        self.barren = true;
+    }
+}
+
+/// A folder to start in. Where it is the program's own, it is removed with what is in it.
 struct Scratch(CString);
 
 impl Scratch {
     fn new(confinement: Confinement) -> io::Result<Self> {
         match confinement {
-            Confinement::Namespaces => Ok(Self(c"/tmp".to_owned())),
+            Confinement::Namespaces | Confinement::Bubblewrap => Ok(Self(c"/tmp".to_owned())),
+            Confinement::Landlock => Ok(Self(c"/".to_owned())),
             Confinement::None => system::make_scratch(c"/tmp/m3-program-XXXXXX").map(Self),
         }
     }
@@ -69,23 +103,55 @@ impl Scratch {
 }
 
 /// Runs one job; `None` if the pool is gone.
-fn run(setup: &Setup, job: &Job, nonce: [u8; 16], pool: &io::PipeReader) -> io::Result<Option<Reply>> {
+fn run(
+    setup: &Setup,
+    nursery: &mut Nursery,
+    job: &Job,
+    nonce: [u8; 16],
+    pool: &io::PipeReader,
+) -> io::Result<Option<Reply>> {
+    if let Some(running) = nursery.launch(setup, job) {
+        match watch(setup, nursery, running, job, nonce, pool) {
+            Ok(Some(Reply::NoInterpreter(_))) | Err(_) => nursery.give_up(),
+            told => return told,
+        }
+    }
     let confinement = setup.confinement;
     let scratch = match Scratch::new(confinement) {
         Ok(scratch) => scratch,
         Err(e) => return Ok(Some(refused(Step::Scratch.failed()(e)))),
     };
-    let mut running = match launch::launch(setup, &job.limits, &scratch.0) {
-        Ok(running) => running,
-        Err(failure) => {
-            scratch.remove(confinement);
-            return Ok(Some(refused(failure)));
-        }
+    let told = match launch::launch(setup, &job.limits, &scratch.0) {
+        Ok(running) => watch(setup, nursery, running, job, nonce, pool),
+        Err(failure) => Ok(Some(refused(failure))),
     };
+    scratch.remove(confinement);
+    told
+}
+
+/// Leads a program to its end.
+fn watch(
+    setup: &Setup,
+    nursery: &mut Nursery,
+    mut running: Running,
+    job: &Job,
+    nonce: [u8; 16],
+    pool: &io::PipeReader,
+) -> io::Result<Option<Reply>> {
+    let confinement = setup.confinement;
     let talked = talk::talk(job, &mut running, nonce, pool.as_fd());
     talk::end(&running, confinement == Confinement::None);
-    let (death, cpu) = system::reap(running.pid)?;
-    scratch.remove(confinement);
+    let (death, cpu) = match running.parent {
+        Parent::Helper => system::reap(running.pid)?,
+        Parent::Bubblewrap(pid) => {
+            let (death, cpu) = system::reap(pid)?;
+            (bubblewrap::ended(death), cpu)
+        }
+        Parent::Zygote => match &mut nursery.zygote {
+            Some(zygote) => zygote.reap()?,
+            None => return Err(io::ErrorKind::BrokenPipe.into()),
+        },
+    };
     let (ending, wall) = match talked? {
         Talk::NotReady => return Ok(Some(Reply::NoInterpreter(talk::START.as_secs()))),
         Talk::Unwanted => return Ok(None),

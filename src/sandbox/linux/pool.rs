@@ -1,11 +1,11 @@
 //! The sandbox that many threads share: a few helpers, started when needed, replaced when they die.
 
 use super::super::error::{SandboxError, SandboxUnavailable};
-use super::super::job::{Confinement, Ending, Job, Limit, Limits, Policy, Report, Sandbox, Settings};
+use super::super::job::{Confinement, Ending, Job, Limit, Limits, Report, Sandbox, Settings};
 use super::helper::MARK;
 use super::python::{self, Python};
 use super::wire::{self, Reply, Setup};
-use super::{filter, system};
+use super::{bubblewrap, filter, rules, system};
 use crate::files;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -17,9 +17,24 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 /// answer is generated rather than after.
 pub fn open(settings: &Settings) -> Result<Box<dyn Sandbox>, SandboxUnavailable> {
     let python = python::find(settings.python.as_deref(), &settings.search)?;
-    let pool = Pool::new(settings, python);
-    pool.probe()?;
-    Ok(Box::new(pool))
+    let mut tiers = Vec::new();
+    for confinement in settings.policy.allows() {
+        let pool = Pool::new(settings, python.clone(), confinement);
+        match pool.foresee().and_then(|()| pool.probe()) {
+            Ok(()) => return Ok(Box::new(pool)),
+            // Not the walls' fault: the next kind would not do better.
+            Err(error @ SandboxUnavailable::Helper { .. }) => return Err(error),
+            Err(error) => tiers.push((confinement, error)),
+        }
+    }
+    Err(match tiers.pop() {
+        Some((_, error)) if tiers.is_empty() => error,
+        Some(last) => {
+            tiers.push(last);
+            SandboxUnavailable::Nothing { tiers }
+        }
+        None => SandboxUnavailable::Nothing { tiers },
+    })
 }
 
 /// A running helper. Its process ends when this is dropped.
@@ -77,14 +92,19 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(settings: &Settings, python: Python) -> Self {
-        let confinement = match settings.policy {
-            Policy::Namespaces => Confinement::Namespaces,
-            Policy::None { accepted_arbitrary_code_execution: () } => Confinement::None,
+    fn new(settings: &Settings, python: Python, confinement: Confinement) -> Self {
+        let wanted = confinement == Confinement::Bubblewrap;
+        let setup = Setup {
+            python: python.program,
+            binds: python.binds,
+            links: python.links,
+            confinement,
+            bubblewrap: wanted.then(|| bubblewrap::find(&settings.search)).flatten(),
+            prefork: settings.prefork && confinement == Confinement::Namespaces,
         };
         Self {
             program: settings.helper.clone(),
-            setup: Setup { python: python.program, binds: python.binds, links: python.links, confinement },
+            setup,
             version: python.version,
             idle: Mutex::new(Idle { helpers: Vec::new(), free: settings.parallel.max(1) }),
             returned: Condvar::new(),
@@ -132,23 +152,50 @@ impl Pool {
         }
     }
 
+    /// What can be known without running anything.
+    fn foresee(&self) -> Result<(), SandboxUnavailable> {
+        match self.setup.confinement {
+            Confinement::Namespaces | Confinement::None => Ok(()),
+            Confinement::Bubblewrap if self.setup.bubblewrap.is_none() => {
+                Err(SandboxUnavailable::Bubblewrap {
+                    reason: "there is no program `bwrap` on PATH or in /usr/bin; install bubblewrap"
+                        .to_owned(),
+                })
+            }
+            Confinement::Bubblewrap => match bubblewrap::complaint(&self.setup) {
+                None => Ok(()),
+                Some(reason) => Err(SandboxUnavailable::Bubblewrap { reason }),
+            },
+            Confinement::Landlock if !filter::exists() => Err(SandboxUnavailable::NoFilter),
+            Confinement::Landlock => match system::landlock_abi() {
+                found if found < rules::OLDEST_ALONE => {
+                    Err(SandboxUnavailable::Landlock { found, needed: rules::OLDEST_ALONE })
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
     /// Programs whose endings are known. Only when they end as they must does the pool open.
     fn probe(&self) -> Result<(), SandboxUnavailable> {
         let quoted = serde_json::to_string(&self.version).unwrap_or_default(); // a JSON string is a Python string
         let inside = "import sys\nversion = sys.version";
-        let walls = "import os, socket\nseen = [p for p in ('/etc/passwd', '/proc/self', '/sys', '/var') if os.path.exists(p)]\n\
-                     try:\n    socket.socket()\n    seen.append('socket')\nexcept OSError:\n    pass\npid = os.getpid()";
+        let confined = self.setup.confinement != Confinement::None;
+        // Behind Landlock a path may be seen to exist; what is in it may not.
+        let walls = "import os, socket\nseen = []\ndef may(name, f, *a):\n    try:\n        f(*a)\n        seen.append(name)\n\
+                     \u{20}   except OSError:\n        pass\n\
+                     for path in ('/proc', '/proc/self', '/sys', '/var', '/home', '/root'):\n    may(path, os.listdir, path)\n\
+                     may('passwd', open, '/etc/passwd')\nmay('write', open, '/var/tmp/x', 'w')\nmay('socket', socket.socket)\n\
+                     parent = os.getppid()";
+        let alone =
+            if self.setup.confinement == Confinement::Landlock { "" } else { "parent in (0, 1) and " };
         let mut probes = vec![
             ("the same interpreter inside", inside, format!("assert version == {quoted}, version"), true),
             ("a wrong program fails", "", "assert False".to_owned(), false),
         ];
-        if self.setup.confinement == Confinement::Namespaces {
-            probes.push((
-                "the walls stand",
-                walls,
-                "assert (pid, seen) == (1, []), (pid, seen)".to_owned(),
-                true,
-            ));
+        if confined {
+            let tests = format!("assert {alone}seen == [], (parent, seen)");
+            probes.push(("the walls stand", walls, tests, true));
         }
         for (probe, candidate, tests, passes) in probes {
             let job = Job { candidate: candidate.to_owned(), tests, limits: Limits::default() };
@@ -170,7 +217,10 @@ impl Pool {
             SandboxError::Helper(source) => {
                 SandboxUnavailable::Helper { helper: self.program.clone(), source }
             }
-            SandboxError::Walls { step, source } => SandboxUnavailable::Walls { step, fix: fix(), source },
+            SandboxError::Walls { step, source } => {
+                let fix = fix(self.setup.confinement);
+                SandboxUnavailable::Walls { step, fix, source }
+            }
             other @ SandboxError::Interpreter { .. } => SandboxUnavailable::Run(other),
         }
     }
@@ -208,22 +258,27 @@ impl Sandbox for Pool {
 
     fn describe(&self) -> String {
         let version = self.version.split_whitespace().next().unwrap_or("?");
+        let filter = if filter::exists() { "seccomp" } else { "no seccomp" };
+        let landlock = match system::landlock_abi() {
+            0 => "no Landlock".to_owned(),
+            abi => format!("Landlock ABI {abi}"),
+        };
         match self.setup.confinement {
             Confinement::None => format!("Python {version}, NOT CONFINED (resource limits only)"),
-            Confinement::Namespaces => {
-                let filter = if filter::exists() { "seccomp" } else { "no seccomp" };
-                let landlock = match system::landlock_abi() {
-                    0 => "no Landlock".to_owned(),
-                    abi => format!("Landlock ABI {abi}"),
-                };
-                format!("Python {version}, namespaces, {filter}, {landlock}")
-            }
+            Confinement::Namespaces => format!("Python {version}, namespaces, {filter}, {landlock}"),
+            Confinement::Bubblewrap => format!("Python {version}, bubblewrap, {filter}"),
+            Confinement::Landlock => format!("Python {version}, no namespaces, {filter}, {landlock}"),
         }
     }
 }
 
 /// What stands in the way of namespaces here, as far as the kernel says, and what to do about it.
-fn fix() -> String {
+fn fix(confinement: Confinement) -> String {
+    if confinement != Confinement::Namespaces {
+        return "if this is root, programs run as `nobody`, who must be able to reach the interpreter: install python3 \
+                under /usr"
+            .to_owned();
+    }
     let setting = |path: &str| files::read_text(Path::new(path)).ok().map(|text| text.trim().to_owned());
     if setting("/proc/sys/user/max_user_namespaces").as_deref() == Some("0") {
         return "user namespaces are switched off; as root: sysctl user.max_user_namespaces=15000".to_owned();

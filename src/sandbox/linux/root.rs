@@ -8,9 +8,6 @@ use super::launch::{Failure, Step};
 use super::system::{c_path, check};
 use super::wire::Setup;
 use crate::files;
-use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, Scope,
-};
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -19,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// Where the new root grows before it becomes `/`. What lies below in the host's tree is reached by descriptors.
 const BUILD: &CStr = c"/tmp";
-const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
+pub(super) const DEVICES: [&str; 3] = ["/dev/null", "/dev/zero", "/dev/urandom"];
 
 fn mount(from: &CStr, to: &CStr, kind: &CStr, flags: libc::c_ulong, data: &CStr) -> io::Result<()> {
     // SAFETY: all strings are terminated and live through the call.
@@ -162,26 +159,4 @@ pub(super) fn enter(setup: &Setup) -> Result<(), Failure> {
     }
     let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV;
     mount(c"", c"/", c"", flags, c"").map_err(Step::ReadOnly.failed())
-}
-
-/// Landlock says the same once more: read and run what is bound, write only in `/tmp`, no network, no signals out.
-/// A kernel without it is no failure, the mounts say it already.
-pub(super) fn restrict(setup: &Setup) {
-    let abi = ABI::V6;
-    let ruleset = || -> Result<(), landlock::RulesetError> {
-        let devices = DEVICES.map(PathBuf::from);
-        Ruleset::default()
-            .set_compatibility(CompatLevel::BestEffort)
-            .handle_access(AccessFs::from_all(abi))?
-            .handle_access(landlock::AccessNet::from_all(abi))?
-            .scope(Scope::from_all(abi))?
-            .create()?
-            .add_rules(landlock::path_beneath_rules(&setup.binds, AccessFs::from_read(abi)))?
-            .add_rules(landlock::path_beneath_rules(&devices, AccessFs::ReadFile | AccessFs::WriteFile))?
-            .add_rules(landlock::path_beneath_rules(["/tmp"], AccessFs::from_all(abi) & !AccessFs::Execute))?
-            .restrict_self()?;
-        Ok(())
-    };
-    // Best effort by intent; whether it holds here is what the self-test's programs find out.
-    let _ = ruleset();
 }

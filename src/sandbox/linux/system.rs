@@ -19,7 +19,7 @@ pub(super) fn c_path(path: &Path) -> io::Result<CString> {
 }
 
 /// The version of Landlock's interface in this kernel, 0 where there is none.
-pub(in super::super) fn landlock_abi() -> i64 {
+pub(super) fn landlock_abi() -> i64 {
     // SAFETY: with no attributes and the VERSION flag, the call only reports a number.
     let version =
         unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0_usize, 1_u32) };
@@ -112,6 +112,15 @@ pub(super) unsafe fn clone_process(flags: u64) -> io::Result<Option<(libc::pid_t
     Ok(Some((pid as libc::pid_t, unsafe { OwnedFd::from_raw_fd(pidfd) })))
 }
 
+/// A handle on a process, by its number.
+pub(super) fn handle(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: a descriptor that comes back is ours alone.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(fd as RawFd))
+    }
+}
+
 /// Kills a process by its pidfd. It may be dead already.
 pub(super) fn kill(pidfd: BorrowedFd<'_>) {
     // SAFETY: a pidfd names one process for ever; no siginfo is passed. That it is gone already is no failure.
@@ -141,6 +150,17 @@ pub(super) enum Death {
     Signal(i32),
 }
 
+impl Death {
+    /// From what wait(2) says.
+    pub(super) fn from_status(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signal(libc::WTERMSIG(status))
+        } else {
+            Self::Code(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
 /// Waits for a child's death; says how it died and what processor time it and its own children took.
 pub(super) fn reap(pid: libc::pid_t) -> io::Result<(Death, Duration)> {
     let mut status = 0;
@@ -154,13 +174,8 @@ pub(super) fn reap(pid: libc::pid_t) -> io::Result<(Death, Duration)> {
             Ok(_) => break,
         }
     }
-    let death = if libc::WIFSIGNALED(status) {
-        Death::Signal(libc::WTERMSIG(status))
-    } else {
-        Death::Code(libc::WEXITSTATUS(status))
-    };
     let time = |t: libc::timeval| Duration::new(t.tv_sec as u64, t.tv_usec as u32 * 1000);
-    Ok((death, time(usage.ru_utime) + time(usage.ru_stime)))
+    Ok((Death::from_status(status), time(usage.ru_utime) + time(usage.ru_stime)))
 }
 
 /// Processor time of all threads of a process so far; `None` if it is gone.
@@ -194,4 +209,65 @@ pub(super) fn is_root() -> bool {
 pub(super) fn ids() -> (libc::uid_t, libc::gid_t) {
     // SAFETY: cannot fail.
     unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
+/// Room for the control message with two descriptors, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Sends a message with two descriptors over a Unix socket.
+pub(super) fn hand_over(socket: BorrowedFd<'_>, message: &[u8], fds: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let numbers = fds.map(|fd| fd.as_raw_fd());
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+    // SAFETY: all zeroes is a valid msghdr; message, control room and header live through the call, which only reads
+    // the message. CMSG_SPACE of two numbers is below the room's 64 bytes, so that the first header and its data lie
+    // in it.
+    let sent = unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = libc::CMSG_SPACE(size_of_val(&numbers) as u32) as _;
+        let first = libc::CMSG_FIRSTHDR(&raw const header);
+        (*first).cmsg_level = libc::SOL_SOCKET;
+        (*first).cmsg_type = libc::SCM_RIGHTS;
+        (*first).cmsg_len = libc::CMSG_LEN(size_of_val(&numbers) as u32) as _;
+        std::ptr::copy_nonoverlapping(
+            numbers.as_ptr().cast::<u8>(),
+            libc::CMSG_DATA(first),
+            size_of_val(&numbers),
+        );
+        check(libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_NOSIGNAL))?
+    };
+    if sent as usize == message.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Receives the descriptor that comes with a message of one byte over a Unix socket.
+pub(super) fn handed_over(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut byte = 0_u8;
+    let mut control = Control([0; 64]);
+    let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: all zeroes is a valid msghdr; byte, control room and header live through the call. The header of the
+    // control message is looked at only if the kernel has written one that is long enough, and a descriptor in it is
+    // ours alone.
+    unsafe {
+        let mut header: libc::msghdr = std::mem::zeroed();
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = control.0.len() as _;
+        let read = check(libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC))?;
+        let first = libc::CMSG_FIRSTHDR(&raw const header);
+        if read != 1 || first.is_null() || (*first).cmsg_type != libc::SCM_RIGHTS {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut number: RawFd = -1;
+        std::ptr::copy_nonoverlapping(
+            libc::CMSG_DATA(first),
+            (&raw mut number).cast::<u8>(),
+            size_of::<RawFd>(),
+        );
+        Ok(OwnedFd::from_raw_fd(number))
+    }
 }

@@ -17,6 +17,10 @@ pub(super) struct Setup {
     pub(super) links: Vec<(PathBuf, PathBuf)>,
     /// Which walls.
     pub(super) confinement: Confinement,
+    /// The program that builds the walls of [`Confinement::Bubblewrap`].
+    pub(super) bubblewrap: Option<PathBuf>,
+    /// Whether an interpreter is kept ready; behind [`Confinement::Namespaces`] only.
+    pub(super) prefork: bool,
 }
 
 /// What a helper says about a job.

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Generating: m3 against transformers, on the same prompts with the same number of new tokens, in one run.
+
+    benches/peers/generate.py --model FOLDER --data gsm8k_test.jsonl [--questions 64] [--batches 64,16,1] [--new 64]
+                              [--work DIR] [--python FILE] [--no-peer]
+
+The first GSM8K questions in the Alpaca frame, greedy. Prints tokens per second (prompts and answers together) at each batch
+size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: weights rounded to bfloat16) and for transformers
+in float32 and bfloat16, the ratios, peak memory of the process, and how many answers agree with transformers' float32. At batch
+1 only the first 8 questions run.
+
+m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which
+transformers' time does not contain either. transformers pads on the left and runs in batches in the order of the questions; both
+use all cores. Without --python, torch and transformers are installed into a virtual environment under --work. SmolLM2-135M, for
+which docs/performance.md has the table: scripts/fetch_smollm2.py. Nothing else should run on the machine.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PEERS = ["torch==2.13.0", "transformers==5.23.0"]
+FRAME = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "### Instruction:\n{}\n\n### Response:"
+)
+
+PEER = """
+import json, resource, sys, time
+import torch, transformers
+folder, prompts, dtype, batch, new = sys.argv[1], json.load(open(sys.argv[2])), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
+if tokenizer.pad_token is None:
+    tokenizer.pad_token = tokenizer.eos_token
+begin = time.monotonic()
+model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+load = time.monotonic() - begin
+answers, tokens = [], 0
+begin = time.monotonic()
+with torch.inference_mode():
+    for start in range(0, len(prompts), batch):
+        inputs = tokenizer(prompts[start:start + batch], return_tensors="pt", padding=True)
+        out = model.generate(**inputs, max_new_tokens=new, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+        width = inputs["input_ids"].shape[1]
+        tokens += int(inputs["attention_mask"].sum())
+        for row in out[:, width:].tolist():
+            ends = model.generation_config.eos_token_id
+            ends = ends if isinstance(ends, list) else [ends]
+            end = next((i for i, t in enumerate(row) if t in ends), len(row))
+            tokens += end
+            answers.append(tokenizer.decode(row[:end], skip_special_tokens=True))
+taken = time.monotonic() - begin
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+"""
+
+
+def ours(m3, model, prompts, engine, batch, new, echo=False):
+    """Wall seconds, rows in the order of the prompts, and peak resident gigabytes of the command."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "prompts.jsonl"
+        file.write_text("".join(json.dumps({"id": i, "prompt": p}) + "\n" for i, p in enumerate(prompts)))
+        out = pathlib.Path(folder) / "out"
+        command = [m3, "generate", model, "--prompts", file, "--max-tokens", new, "--engine", engine]
+        command += ["--batch", batch, "--json", "--quiet", *(["--echo"] if echo else [])]
+        begin = time.monotonic()
+        with open(out, "wb") as stdout:
+            process = subprocess.Popen([str(c) for c in command], stdout=stdout)
+            peak = 0
+            while True:
+                done, status, _ = os.wait4(process.pid, os.WNOHANG)
+                if done:
+                    break
+                try:
+                    with open(f"/proc/{process.pid}/status") as lines:
+                        peak = max([peak, *(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))])
+                except FileNotFoundError:
+                    pass
+                time.sleep(0.005)
+        taken = time.monotonic() - begin
+        if status != 0:
+            sys.exit(f"m3 failed with status {status}")
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+    return taken, sorted(rows, key=lambda row: row["id"]), peak * 1024 / 1e9
+
+
+def measure_ours(m3, model, prompts, engine, batch, new):
+    start = min(ours(m3, model, ["x"], engine, batch, 1)[0] for _ in range(2))
+    taken, rows, peak = ours(m3, model, prompts, engine, batch, new, echo=True)
+    tokens = sum(len(row["prompt_ids"]) + row["tokens"] for row in rows)
+    return {"seconds": taken - start, "load": start, "tokens": tokens, "peak": peak, "answers": [r["text"] for r in rows]}
+
+
+def measure_peer(python, model, prompts, dtype, batch, new):
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(prompts, file)
+        file.flush()
+        command = [python, "-c", PEER, model, file.name, dtype, str(batch), str(new)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="a folder with safetensors")
+    parser.add_argument("--data", required=True, type=pathlib.Path, help='rows of {"question"}')
+    parser.add_argument("--questions", type=int, default=64)
+    parser.add_argument("--batches", default="64,16,1")
+    parser.add_argument("--new", type=int, default=64)
+    parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
+    parser.add_argument("--python", help="a Python that has torch and transformers")
+    parser.add_argument("--no-peer", action="store_true", help="m3 alone")
+    args = parser.parse_args()
+
+    python = args.python
+    if python is None and not args.no_peer:
+        venv = args.work.resolve() / "generate"
+        python = str(venv / "bin" / "python")
+        if not (venv / "ready").exists():
+            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+            subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True)
+            (venv / "ready").touch()
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    m3 = target / "release" / "m3"
+    if not m3.exists():
+        sys.exit(f"{m3} is not there; run cargo build --release")
+    questions = [json.loads(line)["question"] for line in args.data.read_text().splitlines()[: args.questions]]
+    prompts = [FRAME.format(question) for question in questions]
+
+    print(f"{args.model}, {len(prompts)} prompts, {args.new} new tokens, {os.cpu_count()} cores")
+    print("| batch | who | tokens/s | seconds | load s | peak GB | answers as transformers f32 |")
+    print("|---:|---|---:|---:|---:|---:|---:|")
+    for batch in map(int, args.batches.split(",")):
+        asked = prompts[:8] if batch == 1 else prompts
+        runs = {}
+        for dtype in [] if args.no_peer else ["float32", "bfloat16"]:
+            runs[f"transformers {dtype}"] = measure_peer(python, args.model, asked, dtype, batch, args.new)
+        for engine in ["batched", "bf16"]:
+            runs[f"m3 {engine}"] = measure_ours(m3, args.model, asked, engine, batch, args.new)
+        oracle = runs.get("transformers float32", {}).get("answers")
+        for who, run in runs.items():
+            same = sum(a == b for a, b in zip(run["answers"], oracle)) if oracle else "–"
+            rate = run["tokens"] / run["seconds"]
+            print(f"| {batch} | {who} | {rate:.0f} | {run['seconds']:.1f} | {run['load']:.2f} | {run['peak']:.2f} | {same} of {len(asked)} |", flush=True)
+        if not args.no_peer:
+            rate = {who: run["tokens"] / run["seconds"] for who, run in runs.items()}
+            for engine in ["batched", "bf16"]:
+                for dtype in ["float32", "bfloat16"]:
+                    print(f"m3 {engine} / transformers {dtype} at {batch}: {rate[f'm3 {engine}'] / rate[f'transformers {dtype}']:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

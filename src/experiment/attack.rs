@@ -1,0 +1,284 @@
+//! A prompt attack on a model: each query is the model's accuracy over a whole data set, asked through the same pipeline
+//! and kept in the same store as every evaluation, so that an interrupted attack goes on and no prompt is asked twice.
+
+use super::{ExperimentError, Lab};
+use crate::attack::{self, Accuracy, Attack, AttackError, CONTENT, Found, Query, Victim, drop_rate, marked};
+use crate::bench::{Benchmark, Chance, Item, Split};
+use crate::evaluate::{Evaluation, RESAMPLES, Subject};
+use crate::event::{Event, Observer};
+use crate::ids::{BenchmarkId, RunId};
+use crate::random::Stream;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::time::Instant;
+
+/// Items that are asked before it is looked whether a candidate can still win.
+const BLOCK: usize = 64;
+
+/// A data set and the prompt that is attacked.
+pub struct Target<'l> {
+    benchmark: &'l Benchmark,
+    items: Vec<Item>,
+    /// The field of an item whose text stands for `{content}`.
+    field: String,
+    /// The prompt, with `{content}`.
+    pub prompt: String,
+    /// The labels that answers are.
+    pub labels: Vec<String>,
+}
+
+impl<'l> Target<'l> {
+    /// The items of a benchmark's split, with its own prompt or another one. The benchmark's answers must be labels, and
+    /// its template must be one field in a text.
+    pub fn new(
+        lab: &'l Lab<'_>,
+        id: &BenchmarkId,
+        split: Split,
+        prompt: Option<&str>,
+    ) -> Result<Self, ExperimentError> {
+        let benchmark = lab.benchmark(id)?;
+        let fails = |reason| ExperimentError::NotAttackable { benchmark: id.clone(), reason };
+        let labels = benchmark.labels();
+        if labels.is_empty() {
+            return Err(fails("its answers are no labels"));
+        }
+        let template = benchmark.template();
+        let (before, rest) = template.split_once("{{").ok_or_else(|| fails("its template has no field"))?;
+        let (field, after) = rest.split_once("}}").ok_or_else(|| fails("its template has no field"))?;
+        let field = field.trim().to_owned();
+        let plain = |text: &str| !text.contains(['{', '}']);
+        if !plain(before) || !plain(after) || field.contains(|c: char| !(c.is_alphanumeric() || c == '_')) {
+            return Err(fails("its template is more than one field in a text"));
+        }
+        let prompt = prompt.map_or_else(|| format!("{before}{CONTENT}{after}"), str::to_owned);
+        attack::check_prompt(&prompt, &labels)?;
+        let items = lab.items(id, split)?;
+        if items.is_empty() {
+            return Err(ExperimentError::NoItems { benchmark: id.clone(), split });
+        }
+        Ok(Self { benchmark, items, field, prompt, labels })
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Never: a target has items.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The benchmark under `prompt`. Whatever braces an attack brought are text.
+    fn under(&self, prompt: &str) -> Result<Benchmark, ExperimentError> {
+        let literal = |text: &str| -> String {
+            text.chars()
+                .map(|c| if matches!(c, '{' | '}') { format!("{{{{ \"{c}\" }}}}") } else { c.to_string() })
+                .collect()
+        };
+        let (before, after) = prompt.split_once(CONTENT).unwrap_or((prompt, ""));
+        let template = format!("{}{{{{ {} }}}}{}", literal(before), self.field, literal(after));
+        Ok(self.benchmark.with_template(template)?)
+    }
+}
+
+/// How often the model is right under one prompt.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// The prompt, with `{content}`.
+    pub prompt: String,
+    /// The share of items that are right, in [0, 1].
+    pub accuracy: f64,
+    /// Items.
+    pub n: usize,
+    /// 95 % interval of the accuracy.
+    pub ci95: Option<(f64, f64)>,
+    /// Items whose answer names no label; they count as wrong.
+    pub invalid: usize,
+    /// The run that holds every answer.
+    pub run: RunId,
+}
+
+/// What an attack found, and what it costs the model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Attacked {
+    /// The data set.
+    pub benchmark: BenchmarkId,
+    /// The attack.
+    pub attack: &'static str,
+    /// Seed of what was drawn.
+    pub seed: u32,
+    /// The prompt as it is.
+    pub clean: Figure,
+    /// The prompt that hurts most.
+    pub attacked: Figure,
+    /// The performance drop rate (clean − attacked) / clean; none where the model is never right without an attack.
+    pub pdr: Option<f64>,
+    /// Its 95 % interval from a paired bootstrap over the items (Efron 1979).
+    pub pdr_ci95: Option<(f64, f64)>,
+    /// What a model that always says the same is right about.
+    pub chance: Option<Chance>,
+    /// Whether the clean accuracy is no better than that: then the drop rate means nothing.
+    pub at_or_below_chance: bool,
+    /// The prompt that hurts most, with its edits marked as wdiff does.
+    pub edits: String,
+    /// Every prompt that was asked, in order.
+    pub queries: Vec<Query>,
+    /// Whether the budget ended the search.
+    pub out_of_budget: bool,
+    /// What is left out of the reference's attack, and why.
+    pub notes: Vec<String>,
+}
+
+/// Attacks a model. `budget` is the number of prompts that may be asked, `seed` that of what is drawn.
+pub fn attack(
+    lab: &Lab<'_>,
+    subject: &mut Subject<'_>,
+    target: &Target<'_>,
+    attack: &Attack,
+    seed: u32,
+    budget: Option<usize>,
+    watch: &dyn Observer,
+) -> Result<Attacked, ExperimentError> {
+    let id = target.benchmark.id();
+    let most = attack.most_queries(&target.prompt).min(budget.unwrap_or(usize::MAX));
+    let work = format!("{} · {id}", attack.name);
+    watch.observe(&Event::Started { work: &work, total: Some(most as u64), unit: "prompts" });
+    let begun = Instant::now();
+    let mut asked = Asked { lab, subject, target, watch, first: true };
+    let found = attack.run(&target.prompt, &mut asked, seed, budget).map_err(|e| match e {
+        AttackError::Model(source) => match source.downcast::<ExperimentError>() {
+            Ok(known) => *known,
+            Err(other) => AttackError::Model(other).into(),
+        },
+        other => other.into(),
+    })?;
+    watch.observe(&Event::Finished { took: begun.elapsed() });
+    // Both are in the store.
+    let clean = asked.evaluate(&found.clean().prompt, target.len())?;
+    let worst = asked.evaluate(&found.winner().prompt, target.len())?;
+    Ok(report(target, attack, seed, found, &clean, &worst))
+}
+
+fn report(
+    target: &Target<'_>,
+    attack: &Attack,
+    seed: u32,
+    found: Found,
+    clean: &Evaluation,
+    worst: &Evaluation,
+) -> Attacked {
+    let figure = |query: &Query, evaluation: &Evaluation| {
+        let summary = &evaluation.summary;
+        Figure {
+            prompt: query.prompt.clone(),
+            accuracy: summary.mean.unwrap_or(0.0),
+            n: summary.n,
+            ci95: summary.ci95,
+            invalid: summary.invalid,
+            run: evaluation.run.clone(),
+        }
+    };
+    let (was, is) = (figure(found.clean(), clean), figure(found.winner(), worst));
+    let chance = target.benchmark.chance(&target.items);
+    Attacked {
+        benchmark: target.benchmark.id().clone(),
+        attack: attack.name,
+        seed,
+        pdr: drop_rate(was.accuracy, is.accuracy),
+        pdr_ci95: interval(&clean.values(), &worst.values()),
+        at_or_below_chance: chance.as_ref().is_some_and(|chance| was.accuracy <= chance.share),
+        chance,
+        edits: marked(&was.prompt, &is.prompt),
+        clean: was,
+        attacked: is,
+        queries: found.queries,
+        out_of_budget: found.out_of_budget,
+        notes: attack.notes.clone(),
+    }
+}
+
+/// The 2.5 % and 97.5 % points of the drop rate of a resample of the items; resamples without a right answer have none.
+/// Each resample has a random stream of its own, so that threads cannot change a bit.
+fn interval(clean: &[f64], attacked: &[f64]) -> Option<(f64, f64)> {
+    let n = clean.len();
+    let mut rates: Vec<f64> = (0..RESAMPLES)
+        .into_par_iter()
+        .filter_map(|index| {
+            let mut stream = Stream::new(0, "paired bootstrap of a drop rate", index);
+            let (mut was, mut is) = (0.0, 0.0);
+            for _ in 0..n {
+                let item = (stream.unit() * n as f64) as usize;
+                was += clean[item];
+                is += attacked[item];
+            }
+            drop_rate(was, is)
+        })
+        .collect();
+    rates.sort_by(f64::total_cmp);
+    let last = rates.len().checked_sub(1)?;
+    let at = |p: f64| rates[(p * last as f64).round() as usize];
+    Some((at(0.025), at(0.975)))
+}
+
+/// The model on the data set.
+struct Asked<'a, 's, 'l, 'w> {
+    lab: &'a Lab<'w>,
+    subject: &'a mut Subject<'s>,
+    target: &'a Target<'l>,
+    watch: &'a dyn Observer,
+    /// Whether no prompt was asked yet.
+    first: bool,
+}
+
+impl Asked<'_, '_, '_, '_> {
+    /// Evaluates the first `count` items under `prompt`.
+    fn evaluate(&mut self, prompt: &str, count: usize) -> Result<Evaluation, ExperimentError> {
+        let benchmark = self.target.under(prompt)?;
+        self.lab.evaluate_as(self.subject, &benchmark, &self.target.items[..count])
+    }
+
+    fn ask(&mut self, prompt: &str, hopeless: Option<f64>) -> Result<Accuracy, ExperimentError> {
+        let all = self.target.len();
+        let blocks = hopeless.iter().flat_map(|_| (BLOCK..all).step_by(BLOCK));
+        for count in blocks {
+            // So many are right whatever the rest is.
+            let certain = self.evaluate(prompt, count)?.summary.right as f64 / all as f64;
+            if hopeless.is_some_and(|hopeless| certain >= hopeless) {
+                return Ok(Accuracy::AtLeast(certain));
+            }
+        }
+        let whole = self.evaluate(prompt, all)?;
+        if self.first && whole.summary.invalid == all {
+            let benchmark = self.target.benchmark.id().clone();
+            return Err(ExperimentError::AnswersNothing { benchmark, n: all });
+        }
+        Ok(Accuracy::Exact(whole.summary.mean.unwrap_or(0.0)))
+    }
+}
+
+impl Victim for Asked<'_, '_, '_, '_> {
+    fn accuracy(&mut self, prompt: &str, hopeless: Option<f64>) -> Result<Accuracy, AttackError> {
+        let accuracy = self.ask(prompt, hopeless).map_err(|e| AttackError::Model(Box::new(e)))?;
+        self.first = false;
+        self.watch.observe(&Event::Advanced { by: 1 });
+        Ok(accuracy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_paired_and_holds_the_rate() {
+        let clean: Vec<f64> = (0..200).map(|i| f64::from(u8::from(i % 4 != 0))).collect();
+        let attacked: Vec<f64> = (0..200).map(|i| f64::from(u8::from(i % 4 == 1))).collect();
+        let (low, high) = interval(&clean, &attacked).unwrap();
+        let rate = drop_rate(150.0, 50.0).unwrap();
+        assert!(low < rate && rate < high && high - low < 0.2, "{low} {high}");
+        // Where both are right about the same items, there is no drop in any resample.
+        assert_eq!(interval(&clean, &clean), Some((0.0, 0.0)));
+        assert_eq!(interval(&[0.0; 5], &[0.0; 5]), None);
+    }
+}

@@ -21,6 +21,7 @@ mod isa;
 pub mod masked;
 pub mod random;
 pub mod statistics;
+mod twister;
 pub mod units;
 
 // The rooms, in the order of the street.

@@ -1,4 +1,10 @@
-//! Means of items with their intervals, alone and paired.
+//! Means of items with their intervals, alone and paired, and the bootstrap for what is no mean.
+
+use crate::random::Stream;
+use rayon::prelude::*;
+
+/// Resamples of a bootstrap.
+pub const RESAMPLES: u64 = 10_000;
 
 /// The 97.5 % point of the normal law: half-width of a two-sided 95 % interval in standard errors.
 pub const Z95: f64 = 1.959_963_984_540_054;
@@ -44,6 +50,28 @@ pub fn paired_difference(parts: &[(f64, &[f64], &[f64])]) -> Estimate {
         parts.iter().map(|(w, a, b)| (*w, a.iter().zip(*b).map(|(a, b)| a - b).collect())).collect();
     let borrowed: Vec<(f64, &[f64])> = differences.iter().map(|(w, d)| (*w, d.as_slice())).collect();
     mean_of(&borrowed)
+}
+
+/// The 2.5 % and 97.5 % points of a statistic over [`RESAMPLES`] resamples of `n` items (percentile bootstrap, Efron 1979).
+/// Resamples for which it does not exist are left out; none if there are no others. Each has a random stream of its own, so that
+/// threads cannot change a bit.
+pub fn bootstrap(
+    n: usize,
+    seed: u64,
+    purpose: &str,
+    statistic: impl Fn(&mut dyn Iterator<Item = usize>) -> Option<f64> + Sync,
+) -> Option<(f64, f64)> {
+    let mut found: Vec<f64> = (0..RESAMPLES)
+        .into_par_iter()
+        .filter_map(|index| {
+            let mut stream = Stream::new(seed, purpose, index);
+            statistic(&mut (0..n).map(|_| (stream.unit() * n as f64) as usize))
+        })
+        .collect();
+    found.sort_by(f64::total_cmp);
+    let last = found.len().checked_sub(1)?;
+    let at = |p: f64| found[(p * last as f64).round() as usize];
+    Some((at(0.025), at(0.975)))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(super) fn last_boxed(text: &str) -> Option<&str> {
 }
 
 /// Up to the brace that closes.
-fn closed(inner: &str) -> Option<&str> {
+pub(super) fn closed(inner: &str) -> Option<&str> {
     let mut open = 1usize;
     for (at, byte) in inner.bytes().enumerate() {
         match byte {

@@ -2,14 +2,10 @@
 
 use super::{CompareError, VerdictRow};
 use crate::ids::ItemId;
-use crate::random::Stream;
-use rayon::prelude::*;
+use crate::statistics::bootstrap;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
-
-/// Resamples behind a bootstrap interval.
-pub const RESAMPLES: u64 = 10_000;
 
 /// The verdicts of one model, and where they were read.
 #[derive(Clone, Debug)]
@@ -39,7 +35,7 @@ pub struct Comparison {
     pub mean_b: f64,
     /// Mean of B less mean of A.
     pub difference: f64,
-    /// 95 % percentile interval of the difference from [`RESAMPLES`] resamples of the items (Efron 1979).
+    /// 95 % percentile interval of the difference from [`RESAMPLES`](crate::statistics::RESAMPLES) resamples of the items (Efron 1979).
     pub ci95: (f64, f64),
     /// McNemar's test, exact and two-sided: the chance of flips at least as one-sided as these, if each were as likely
     /// one way as the other.
@@ -135,27 +131,19 @@ fn one(metric: &str, a: &Figure<'_>, b: &Figure<'_>, seed: u64) -> Result<Compar
         mean_a,
         mean_b,
         difference: differences.iter().sum::<f64>() / n as f64,
-        ci95: bootstrap(&differences, seed),
+        ci95: interval(&differences, seed),
         mcnemar_p: mcnemar(right_in_a_only.len(), right_in_b_only.len()),
         right_in_a_only,
         right_in_b_only,
     })
 }
 
-/// The 2.5 % and 97.5 % points of the mean of a resample. Each resample has a random stream of its own, so that threads
-/// cannot change a bit.
-fn bootstrap(differences: &[f64], seed: u64) -> (f64, f64) {
+/// The 2.5 % and 97.5 % points of the mean of a resample of one item or more.
+fn interval(differences: &[f64], seed: u64) -> (f64, f64) {
     let n = differences.len();
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .into_par_iter()
-        .map(|index| {
-            let mut stream = Stream::new(seed, "paired bootstrap", index);
-            (0..n).map(|_| differences[(stream.unit() * n as f64) as usize]).sum::<f64>() / n as f64
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    let at = |p: f64| means[(p * (RESAMPLES - 1) as f64).round() as usize];
-    (at(0.025), at(0.975))
+    let mean =
+        |items: &mut dyn Iterator<Item = usize>| Some(items.map(|i| differences[i]).sum::<f64>() / n as f64);
+    bootstrap(n, seed, "paired bootstrap", mean).unwrap_or_else(|| unreachable!("every resample has a mean"))
 }
 
 /// Twice the tail of Binomial(b + c, ½) at min(b, c), at most 1 (McNemar 1947 in its exact form).
@@ -219,10 +207,10 @@ mod tests {
     #[test]
     fn the_bootstrap_interval_has_the_width_of_theory() {
         let differences: Vec<f64> = (0..400).map(|i| f64::from(u8::from(i % 4 == 0))).collect();
-        let (low, high) = bootstrap(&differences, 7);
+        let (low, high) = interval(&differences, 7);
         let half = 1.96 * (0.25_f64 * 0.75 / 400.0).sqrt();
         assert!((low - (0.25 - half)).abs() < 0.006 && (high - (0.25 + half)).abs() < 0.006, "{low} {high}");
-        assert_eq!(bootstrap(&differences, 7), (low, high));
+        assert_eq!(interval(&differences, 7), (low, high));
     }
 
     #[test]

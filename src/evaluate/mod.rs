@@ -16,7 +16,7 @@ mod stored;
 mod subject;
 mod summary;
 
-pub use compare::{Comparison, RESAMPLES, Side, compare};
+pub use compare::{Comparison, Side, compare};
 pub use error::{CompareError, EvaluateError, VerdictFileError};
 pub use outputs::{VerdictRow, read_verdicts, score_outputs, write_verdicts};
 pub use pipeline::{Evaluation, Job, evaluate};

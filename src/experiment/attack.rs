@@ -4,11 +4,10 @@
 use super::{ExperimentError, Lab};
 use crate::attack::{self, Accuracy, Attack, AttackError, CONTENT, Found, Query, Victim, drop_rate, marked};
 use crate::bench::{Benchmark, Chance, Item, Split};
-use crate::evaluate::{Evaluation, RESAMPLES, Subject};
+use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::{BenchmarkId, RunId};
-use crate::random::Stream;
-use rayon::prelude::*;
+use crate::statistics::bootstrap;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -199,26 +198,11 @@ fn report(
 }
 
 /// The 2.5 % and 97.5 % points of the drop rate of a resample of the items; resamples without a right answer have none.
-/// Each resample has a random stream of its own, so that threads cannot change a bit.
 fn interval(clean: &[f64], attacked: &[f64]) -> Option<(f64, f64)> {
-    let n = clean.len();
-    let mut rates: Vec<f64> = (0..RESAMPLES)
-        .into_par_iter()
-        .filter_map(|index| {
-            let mut stream = Stream::new(0, "paired bootstrap of a drop rate", index);
-            let (mut was, mut is) = (0.0, 0.0);
-            for _ in 0..n {
-                let item = (stream.unit() * n as f64) as usize;
-                was += clean[item];
-                is += attacked[item];
-            }
-            drop_rate(was, is)
-        })
-        .collect();
-    rates.sort_by(f64::total_cmp);
-    let last = rates.len().checked_sub(1)?;
-    let at = |p: f64| rates[(p * last as f64).round() as usize];
-    Some((at(0.025), at(0.975)))
+    bootstrap(clean.len(), 0, "paired bootstrap of a drop rate", |items| {
+        let (was, is) = items.fold((0.0, 0.0), |(was, is), item| (was + clean[item], is + attacked[item]));
+        drop_rate(was, is)
+    })
 }
 
 /// The model on the data set.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-const GROUND: [&str; 12] = [
+const GROUND: [&str; 13] = [
     "chat",
     "completion",
     "digest",
@@ -15,6 +15,7 @@ const GROUND: [&str; 12] = [
     "masked",
     "random",
     "statistics",
+    "twister",
     "units",
 ];
 

@@ -1,7 +1,7 @@
 //! LaTeX, or what people type in its place, as tokens. What only changes how an answer looks is left out.
 
 use super::number::Number;
-use crate::bench::extract::ascii_digit;
+use crate::bench::extract::{ascii_digit, closed};
 
 /// How deep `\text{…}` may stand in `\text{…}`.
 const DEEPEST_TEXT: usize = 4;
@@ -379,19 +379,9 @@ impl<'a> Lexer<'a> {
     /// What is in the braces that follow.
     fn braced(&mut self) -> Option<&'a str> {
         let inner = self.rest.trim_start().strip_prefix('{')?;
-        let mut open = 1;
-        for (at, byte) in inner.bytes().enumerate() {
-            match byte {
-                b'{' => open += 1,
-                b'}' => open -= 1,
-                _ => {}
-            }
-            if open == 0 {
-                self.rest = &inner[at + 1..];
-                return Some(&inner[..at]);
-            }
-        }
-        None
+        let inside = closed(inner)?;
+        self.rest = &inner[inside.len() + 1..];
+        Some(inside)
     }
 
     /// Text is words; where it has digits or commands it is an answer that somebody put into text.

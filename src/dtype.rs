@@ -136,12 +136,18 @@ impl DType {
 
     /// Rounds f32 values to what this type can hold, in place: what narrowing and widening again would give.
     pub fn round(self, values: &mut [f32]) {
+        Isa::detect().run(
+            #[inline(always)]
+            || self.round_block(values),
+        );
+    }
+
+    /// [`round`](Self::round) within code that is compiled for an instruction set already.
+    #[inline(always)]
+    pub(crate) fn round_block(self, values: &mut [f32]) {
         match self {
             Self::F32 => {}
-            Self::Bf16 => Isa::detect().run(
-                #[inline(always)]
-                || values.iter_mut().for_each(|x| *x = round_bf16(*x)),
-            ),
+            Self::Bf16 => values.iter_mut().for_each(|x| *x = round_bf16(*x)),
             Self::F16 => values.iter_mut().for_each(|x| *x = round_f16(*x)),
         }
     }

@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use thiserror::Error;
 
 /// A failed file operation.
@@ -203,6 +204,10 @@ impl ReadAt {
 pub struct WriteAt {
     file: File,
     path: PathBuf,
+    /// Whoever holds it writes what waits.
+    turn: Mutex<()>,
+    waiting: Mutex<Vec<(Vec<u8>, u64)>>,
+    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl WriteAt {
@@ -210,12 +215,54 @@ impl WriteAt {
     pub fn create(path: &Path, len: u64) -> Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).open(path).at("create", path)?;
         file.set_len(len).at("reserve space for", path)?;
-        Ok(Self { file, path: path.to_owned() })
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            turn: Mutex::default(),
+            waiting: Mutex::default(),
+            spare: Mutex::default(),
+        })
     }
 
-    /// Writes `bytes` at `offset`.
-    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(bytes, offset).at("write", &self.path)
+    /// A buffer of `len` bytes for [`write`](Self::write), which hold anything.
+    pub fn buffer(&self, len: usize) -> Vec<u8> {
+        let mut buffer = lock(&self.spare).pop().unwrap_or_default();
+        buffer.resize(len, 0);
+        buffer
+    }
+
+    /// Writes `bytes` at `offset`, or leaves that to a thread that is writing now: a file takes one writer at a time, and
+    /// whoever would wait for it can compute instead. What waits is bounded; [`sync`](Self::sync) waits for all.
+    pub fn write(&self, bytes: Vec<u8>, offset: u64) -> Result<()> {
+        /// Buffers that may wait.
+        const MANY: usize = 8;
+        let many = {
+            let mut waiting = lock(&self.waiting);
+            waiting.push((bytes, offset));
+            waiting.len() > MANY
+        };
+        loop {
+            let turn = match self.turn.try_lock() {
+                Err(TryLockError::WouldBlock) if !many => return Ok(()),
+                Err(TryLockError::WouldBlock) => lock(&self.turn),
+                Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+                Ok(turn) => turn,
+            };
+            self.write_waiting()?;
+            drop(turn);
+            // What came between the last look and the end of the turn was left to us.
+            if lock(&self.waiting).is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write_waiting(&self) -> Result<()> {
+        loop {
+            let Some((bytes, offset)) = lock(&self.waiting).pop() else { return Ok(()) };
+            self.file.write_all_at(&bytes, offset).at("write", &self.path)?;
+            lock(&self.spare).push(bytes);
+        }
     }
 
     /// Sends what has been written so far to the disk, and waits until it is there.
@@ -223,10 +270,17 @@ impl WriteAt {
         self.file.sync_data().at("write", &self.path)
     }
 
-    /// Makes sure that it is on disk.
+    /// Makes sure that all of it is on disk.
     pub fn sync(&self) -> Result<()> {
+        let _turn = lock(&self.turn);
+        self.write_waiting()?;
         self.file.sync_all().at("sync", &self.path)
     }
+}
+
+// Nothing panics while it holds one of these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A folder that appears whole or not at all. Dropped before [`Staged::commit`], it leaves nothing behind.

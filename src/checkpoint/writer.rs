@@ -10,11 +10,15 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::Instant;
 
 /// Elements that one thread handles at a time: 256 KiB of f32, so that its buffers stay in the second-level cache.
 const CHUNK: usize = 1 << 16;
+/// Elements that are checked and narrowed while they are in the first-level cache.
+const BLOCK: usize = 1 << 11;
 /// Bytes that may wait to get to the disk, while the next are computed.
 const BEHIND: usize = 64 << 20;
 
@@ -160,8 +164,8 @@ fn write_shard(
     header.resize(header.len().next_multiple_of(8), b' ');
     let data_start = 8 + header.len() as u64;
     let file = WriteAt::create(path, data_start + shard.bytes)?;
-    file.write(&(header.len() as u64).to_le_bytes(), 0)?;
-    file.write(&header, 8)?;
+    file.write((header.len() as u64).to_le_bytes().into(), 0)?;
+    file.write(header, 8)?;
     let chunks: Vec<_> = shard
         .tensors
         .iter()
@@ -175,44 +179,41 @@ fn write_shard(
         .collect();
     // A thread of its own sends to the disk what is written, so that the disk works while the rest is computed.
     std::thread::scope(|scope| {
-        let (wrote, written) = mpsc::channel::<usize>();
-        let file = &file;
-        let sending = scope.spawn(move || {
-            let mut behind = 0;
-            for bytes in written {
-                behind += bytes;
-                if behind >= BEHIND {
-                    file.send()?;
-                    behind = 0;
-                }
-            }
-            Ok(())
-        });
+        let (send, sent) = mpsc::channel();
+        let (file, behind) = (&file, AtomicUsize::new(0));
+        let sending = scope.spawn(move || sent.iter().try_for_each(|()| file.send()));
         let computed = chunks.par_iter().try_for_each_init(
-            || (vec![0.0f32; CHUNK], vec![0u8; CHUNK * 4], wrote.clone()),
-            |(values, bytes, wrote), &(name, dtype, span, offset)| {
+            || (vec![0.0f32; CHUNK], send.clone()),
+            |(values, send), &(name, dtype, span, offset)| {
                 if watch.stop_requested() {
                     return Err(CheckpointError::Stopped);
                 }
                 let values = &mut values[..span.len];
                 source.read(name, span, values)?;
-                if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
-                    return Err(CheckpointError::NotFinite {
-                        tensor: name.clone(),
-                        value: values[at],
-                        element: span.start + at,
-                    });
+                let mut bytes = file.buffer(span.len * dtype.size());
+                let blocks = values.chunks(BLOCK).zip(bytes.chunks_mut(BLOCK * dtype.size()));
+                for (number, (values, bytes)) in blocks.enumerate() {
+                    if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
+                        return Err(CheckpointError::NotFinite {
+                            tensor: name.clone(),
+                            value: values[at],
+                            element: span.start + number * BLOCK + at,
+                        });
+                    }
+                    dtype.narrow(values, bytes);
                 }
-                let bytes = &mut bytes[..span.len * dtype.size()];
-                dtype.narrow(values, bytes);
+                let len = bytes.len();
                 file.write(bytes, offset)?;
-                // Nobody listens after the disk has failed; that error is told below.
-                let _ = wrote.send(bytes.len());
-                watch.observe(&Event::Advanced { by: bytes.len() as u64 });
+                if behind.fetch_add(len, Relaxed) + len >= BEHIND {
+                    behind.store(0, Relaxed);
+                    // Nobody listens after the disk has failed; that error is told below.
+                    let _ = send.send(());
+                }
+                watch.observe(&Event::Advanced { by: len as u64 });
                 Ok(())
             },
         );
-        drop(wrote);
+        drop(send);
         let sent: Result<(), FileError> = sending.join().unwrap_or_else(|fault| resume_unwind(fault));
         computed.and(sent.map_err(CheckpointError::from))
     })?;

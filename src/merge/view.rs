@@ -5,6 +5,7 @@ use super::kernel::{Facts, blend};
 use super::rule::{Input, Job, Sources};
 use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::digest::{Canonical, Digest};
+use crate::dtype::DType;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -56,11 +57,8 @@ impl MergedView {
             self.input(&part.input, span, buffer)?;
         }
         let models: Vec<&[f32]> = models.iter().take(job.parts.len()).map(Vec::as_slice).collect();
-        with_real!(job.arithmetic, blend(facts, span.start as u64, base, &models, out));
-        if let Some(dtype) = job.through {
-            dtype.round(out);
-        }
-        job.info.dtype.round(out);
+        let rounds = [job.through.unwrap_or(DType::F32), job.info.dtype];
+        with_real!(job.arithmetic, blend(facts, span.start as u64, base, &models, rounds, out));
         Ok(())
     }
 

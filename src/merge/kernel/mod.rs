@@ -16,6 +16,7 @@ mod sums;
 use super::arithmetic::Real;
 use super::rule::Divisor;
 use super::sparsify::Keep;
+use crate::dtype::DType;
 use crate::isa::Isa;
 use crate::random::Draws;
 use std::sync::Arc;
@@ -67,8 +68,16 @@ pub(super) struct Facts {
     pub(super) granularity: usize,
 }
 
-/// Blends elements `start ..` of a tensor. All slices have the same length; `base` is empty where there is none.
-pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[&[f32]], out: &mut [f32]) {
+/// Blends elements `start ..` of a tensor, rounded to each of the types of `rounds` in turn. All slices have the same length;
+/// `base` is empty where there is none.
+pub(super) fn blend<F: Real>(
+    facts: &Facts,
+    start: u64,
+    base: &[f32],
+    models: &[&[f32]],
+    rounds: [DType; 2],
+    out: &mut [f32],
+) {
     let width = BLOCK.div_ceil(facts.granularity) * facts.granularity;
     let mut room = Room::<F>::new(facts.terms.len(), width.min(out.len()));
     let isa = Isa::detect();
@@ -78,7 +87,10 @@ pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[
         let slice = Slice { place: start + at as u64, base, models, at, len: out.len() };
         isa.run(
             #[inline(always)]
-            || block(facts, &slice, &mut room, out),
+            || {
+                block(facts, &slice, &mut room, out);
+                rounds.iter().for_each(|dtype| dtype.round_block(out));
+            },
         );
     }
 }
@@ -87,7 +99,7 @@ pub(super) fn blend<F: Real>(facts: &Facts, start: u64, base: &[f32], models: &[
 #[inline(always)]
 fn block<F: Real>(facts: &Facts, slice: &Slice<'_>, room: &mut Room<F>, out: &mut [f32]) {
     match facts.form {
-        Form::Models { divisor, fused } => sums::models(facts, divisor, fused, slice, room, out),
+        Form::Models { divisor, fused } => sums::models::<F>(facts, divisor, fused, slice, out),
         Form::Deltas { divisor, scale } => sums::deltas(facts, divisor, scale, slice, room, out),
         Form::Towards { t } => stock::towards::<F>(t, slice, out),
         Form::Consensus { weighted, zero_is_plus, divisor, scale } => {

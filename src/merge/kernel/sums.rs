@@ -1,35 +1,50 @@
 //! Weighted sums of models and of deltas.
 
-use super::{Facts, Room, Slice};
+use super::{Facts, LANES, Room, Slice};
 use crate::merge::arithmetic::Real;
 
 /// Model Soups (Wortsman et al. 2022): out = Σ w_k·θ_k / divisor.
 #[inline(always)]
-pub(super) fn models<F: Real>(
+pub(super) fn models<F: Real>(facts: &Facts, divisor: f64, fused: bool, slice: &Slice<'_>, out: &mut [f32]) {
+    let (whole, rest) = out.as_chunks_mut::<LANES>();
+    let tail = whole.len() * LANES;
+    for (number, out) in whole.iter_mut().enumerate() {
+        mean::<F, LANES>(facts, divisor, fused, slice, number * LANES, out);
+    }
+    for (number, out) in rest.iter_mut().enumerate() {
+        mean::<F, 1>(facts, divisor, fused, slice, tail + number, std::array::from_mut(out));
+    }
+}
+
+/// N elements of [`models`], in registers.
+#[inline(always)]
+fn mean<F: Real, const N: usize>(
     facts: &Facts,
     divisor: f64,
     fused: bool,
     slice: &Slice<'_>,
-    room: &mut Room<F>,
-    out: &mut [f32],
+    at: usize,
+    out: &mut [f32; N],
 ) {
-    let sums = &mut room.sums[..out.len()];
-    sums.fill(F::Sum::ZERO);
+    let mut sums = [F::Sum::ZERO; N];
     for (k, term) in facts.terms.iter().enumerate() {
+        let model = &slice.model(k)[at..at + N];
         if fused {
-            for (sum, m) in sums.iter_mut().zip(slice.model(k)) {
+            for (sum, m) in sums.iter_mut().zip(model) {
                 *sum = F::from_f32(*m).fused(term.weight, *sum);
             }
             continue;
         }
         let weight = F::from_f64(term.weight);
-        for (sum, m) in sums.iter_mut().zip(slice.model(k)) {
+        for (sum, m) in sums.iter_mut().zip(model) {
             *sum = *sum + (F::from_f32(*m) * weight).widen();
         }
     }
-    let divisor = F::from_f64(divisor);
-    for (o, sum) in out.iter_mut().zip(sums) {
-        *o = (F::narrow(*sum) / divisor).to_f32();
+    // Divided by one, a number is itself, and a division costs more than all the rest.
+    let over = (divisor != 1.0).then(|| F::from_f64(divisor));
+    for (o, sum) in out.iter_mut().zip(&sums) {
+        let sum = F::narrow(*sum);
+        *o = (if let Some(divisor) = over { sum / divisor } else { sum }).to_f32();
     }
 }
 

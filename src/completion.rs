@@ -5,6 +5,7 @@
 
 use crate::units::TokenCount;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use thiserror::Error;
 
 /// One prompt to be continued.
@@ -162,9 +163,11 @@ pub enum Refusal {
     },
     /// The model's arithmetic broke down.
     #[error(
-        "the logits became NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large"
+        "the numbers of {place} became infinite or NaN after {generated} generated tokens; the weights are damaged or the merge scale is too large"
     )]
     NotANumber {
+        /// Where that was seen first.
+        place: Breakdown,
         /// Tokens generated before.
         generated: usize,
     },
@@ -180,6 +183,27 @@ pub enum Refusal {
         /// The server's own words.
         reason: String,
     },
+}
+
+/// Where the numbers of a model are infinite or NaN first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Breakdown {
+    /// In the embedding of a token.
+    Embedding,
+    /// Behind this decoder layer, from 0.
+    Layer(usize),
+    /// In the logits; before, or nobody looked.
+    Logits,
+}
+
+impl fmt::Display for Breakdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedding => f.write_str("the embedding"),
+            Self::Layer(number) => write!(f, "layer {number}"),
+            Self::Logits => f.write_str("the logits"),
+        }
+    }
 }
 
 /// Whether to go on after a delivery.

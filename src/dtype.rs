@@ -153,6 +153,16 @@ impl DType {
     }
 }
 
+/// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.
+pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    const EXPONENT: u32 = 0x7F80_0000;
+    let largest = Isa::detect().run(
+        #[inline(always)]
+        || values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest)),
+    );
+    if largest < EXPONENT { None } else { values.iter().position(|x| !x.is_finite()) }
+}
+
 /// `x` rounded to bf16.
 #[inline(always)]
 pub(crate) fn round_bf16(x: f32) -> f32 {

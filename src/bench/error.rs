@@ -45,10 +45,12 @@ pub enum BenchError {
         accepted: String,
     },
     /// A template that does not parse.
-    #[error("{file} is not a prompt template")]
+    #[error("{file} is not a prompt template{place}")]
     Template {
         /// The template.
         file: String,
+        /// Line and column, if known.
+        place: String,
         /// Line and reason.
         source: Box<minijinja::Error>,
     },

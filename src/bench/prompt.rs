@@ -12,6 +12,14 @@ use std::borrow::Cow;
 /// The name of the one template; without an extension for which minijinja would escape anything.
 const NAME: &str = "prompt";
 
+/// Where in a template something is wrong, as far as that is known: its line and column, from 1.
+fn place(text: &str, error: &Error) -> String {
+    let Some(before) = error.range().and_then(|range| text.get(..range.start)) else { return String::new() };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!(": line {line}, column {column}")
+}
+
 /// A template that parses.
 #[derive(Debug)]
 pub(super) struct Prompt {
@@ -22,7 +30,12 @@ pub(super) struct Prompt {
 impl Prompt {
     /// Takes the template of `file`, and makes sure that it parses.
     pub(super) fn parse(file: &str, source: Cow<'static, str>) -> Result<Self, BenchError> {
-        let failed = |source| BenchError::Template { file: file.to_owned(), source: Box::new(source) };
+        let text = source.clone();
+        let failed = |source: Error| BenchError::Template {
+            file: file.to_owned(),
+            place: place(&text, &source),
+            source: Box::new(source),
+        };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(failed)?;

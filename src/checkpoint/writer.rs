@@ -1,10 +1,10 @@
 //! Sharded safetensors with index, config and tokenizer: all there, or nothing.
 
 use super::{CheckpointError, Companions, Span, TensorInfo, TensorSource};
+use crate::dtype::first_not_finite;
 use crate::event::{Event, Observer};
 use crate::files::{self, FileError, Staged, WriteAt};
 use crate::ids::TensorName;
-use crate::isa::Isa;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -113,16 +113,6 @@ fn stage(
     Ok(staged)
 }
 
-/// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.
-fn not_finite(values: &[f32]) -> Option<usize> {
-    const EXPONENT: u32 = 0x7F80_0000;
-    let largest = Isa::detect().run(
-        #[inline(always)]
-        || values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest)),
-    );
-    if largest < EXPONENT { None } else { values.iter().position(|x| !x.is_finite()) }
-}
-
 fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
@@ -193,7 +183,7 @@ fn write_shard(
                 let mut bytes = file.buffer(span.len * dtype.size());
                 let blocks = values.chunks(BLOCK).zip(bytes.chunks_mut(BLOCK * dtype.size()));
                 for (number, (values, bytes)) in blocks.enumerate() {
-                    if let Some(at) = not_finite(values).filter(|_| !options.allow_nan) {
+                    if let Some(at) = first_not_finite(values).filter(|_| !options.allow_nan) {
                         return Err(CheckpointError::NotFinite {
                             tensor: name.clone(),
                             value: values[at],

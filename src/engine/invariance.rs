@@ -1,7 +1,7 @@
 //! An answer has the same bits alone and in any batch: tests of the scheduler with the model under it.
 
 use crate::checkpoint::Companions;
-use crate::completion::{Complete, Finish, Flow, Outcome, Refusal, Request, Sampling};
+use crate::completion::{Breakdown, Complete, Finish, Flow, Outcome, Refusal, Request, Sampling};
 use crate::digest::Canonical;
 use crate::engine::fixture::{self, Memory};
 use crate::engine::{Engine, EngineSettings, Threads};
@@ -181,7 +181,7 @@ fn a_request_that_breaks_down_leaves_its_batch_mates_alone() {
             Flow::Continue
         })
         .unwrap();
-    assert_eq!(got[0], Some(Err(Refusal::NotANumber { generated: 0 })));
+    assert_eq!(got[0], Some(Err(Refusal::NotANumber { place: Breakdown::Embedding, generated: 0 })));
     assert!(matches!(before, Some(Ok(_))));
     assert_eq!(got[1], before);
 }

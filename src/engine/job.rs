@@ -4,7 +4,7 @@ use super::error::EngineError;
 use super::likelihood::{Pair, Tally};
 use super::sampler::{NotANumber, Sampler};
 use super::transcript::Transcript;
-use crate::completion::{Likelihood, Outcome, Refusal};
+use crate::completion::{Breakdown, Likelihood, Outcome, Refusal};
 
 /// What one sequence of the batch is for.
 pub(crate) trait Job {
@@ -73,7 +73,10 @@ impl Job for Answering<'_> {
 
     fn take(&mut self, logits: &[f32]) -> Result<Taken<Outcome>, EngineError> {
         let Ok(token) = self.sampler.choose(logits) else {
-            return Ok(Taken::Done(Err(Refusal::NotANumber { generated: self.transcript.generated() })));
+            return Ok(Taken::Done(Err(Refusal::NotANumber {
+                place: Breakdown::Logits,
+                generated: self.transcript.generated(),
+            })));
         };
         Ok(match self.transcript.push(token)? {
             Some(outcome) => Taken::Done(Ok(outcome)),
@@ -138,7 +141,10 @@ impl Job for Weighing {
                 Ok(None) => {}
                 Ok(Some(likelihood)) => self.done.push((*number, likelihood)),
                 Err(NotANumber) => {
-                    return Ok(Taken::Done(Err(Refusal::NotANumber { generated: tally.seen() })));
+                    return Ok(Taken::Done(Err(Refusal::NotANumber {
+                        place: Breakdown::Logits,
+                        generated: tally.seen(),
+                    })));
                 }
             }
         }

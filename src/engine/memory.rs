@@ -3,7 +3,7 @@
 use super::error::EngineError;
 use super::kv::KvShape;
 use super::llama::{LANES, in_half};
-use super::settings::{EngineSettings, Precision};
+use super::settings::{EngineSettings, Precision, SEQUENCES};
 use crate::checkpoint::{ModelConfig, TensorSource};
 use crate::files;
 use crate::units::TokenCount;
@@ -21,8 +21,6 @@ pub struct Limits {
 
 /// Part of the spare memory that an engine takes at most, if nobody says how much it may take.
 pub const SHARE: f64 = 0.8;
-/// Sequences above which a larger batch brings no more speed.
-pub const SEQUENCES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
 /// Tokens of prompt and answer that a sequence is expected to need, where the context is longer.
 const USUAL: usize = 2048;
 /// What does not depend on the config: the program, its threads, the tokenizer, the buffers of loading.

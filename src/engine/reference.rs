@@ -11,7 +11,7 @@ use super::tokenizer::Tokenizer;
 use super::transcript::Transcript;
 use crate::checkpoint::{Biases, Companions, ModelConfig, RopeScaling, TensorSource};
 use crate::completion::{
-    Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
+    Breakdown, Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -101,7 +101,9 @@ impl ReferenceEngine {
             let generated = transcript.generated();
             let token = match sampler.choose(&logits) {
                 Ok(token) => token,
-                Err(NotANumber) => return Ok(Err(Refusal::NotANumber { generated })),
+                Err(NotANumber) => {
+                    return Ok(Err(Refusal::NotANumber { place: Breakdown::Logits, generated }));
+                }
             };
             if let Some(outcome) = transcript.push(token)? {
                 return Ok(Ok(outcome));
@@ -122,7 +124,12 @@ impl ReferenceEngine {
             let mut logits = self.forward(&pair.tokens[..pair.prompt], 0, &mut cache)?;
             for position in pair.prompt.. {
                 match tally.take(&logits) {
-                    Err(NotANumber) => return Ok(Err(Refusal::NotANumber { generated: tally.seen() })),
+                    Err(NotANumber) => {
+                        return Ok(Err(Refusal::NotANumber {
+                            place: Breakdown::Logits,
+                            generated: tally.seen(),
+                        }));
+                    }
                     Ok(Some(likelihood)) => {
                         all.push(likelihood);
                         break;

@@ -215,7 +215,7 @@ impl Scheduler<'_> {
             pieces.push(piece);
             owners.push(place);
         }
-        for (piece, logits) in self.machine.step(pieces) {
+        for (piece, (logits, broken)) in self.machine.step(pieces) {
             let place = owners[piece];
             // The logits of a piece follow each other; one that broke down takes no more of them.
             if ended.last().is_some_and(|(ended, _)| *ended == place) {
@@ -226,7 +226,12 @@ impl Scheduler<'_> {
             match sequence.job.take(logits)? {
                 Taken::Run(token) => sequence.last = Some(token),
                 Taken::Wait => {}
-                Taken::Done(result) => ended.push((place, result)),
+                Taken::Done(mut result) => {
+                    if let (Err(Refusal::NotANumber { place, .. }), Some(broken)) = (&mut result, broken) {
+                        *place = broken;
+                    }
+                    ended.push((place, result));
+                }
             }
         }
         ended.sort_by_key(|&(place, _)| place);

@@ -87,7 +87,7 @@ impl Engine {
         };
         let known = kv.len();
         let piece = Piece { tokens: &tokens[known..], kv: &mut kv, wanted: 1 };
-        let logits = self.machine.step(vec![piece]).flat_map(|(_, logits)| logits).copied().collect();
+        let logits = self.machine.step(vec![piece]).flat_map(|(_, (logits, _))| logits).copied().collect();
         self.pool.give_back(kv);
         Ok(logits)
     }

@@ -3,6 +3,9 @@
 use crate::units::TokenCount;
 use std::num::NonZeroUsize;
 
+/// Sequences above which a larger batch brings no more speed.
+pub const SEQUENCES: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
+
 /// How much an engine may use, and how it keeps weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineSettings {
@@ -43,9 +46,8 @@ pub enum Threads {
 }
 
 impl Default for EngineSettings {
-    /// 32 sequences, 32768 tokens of keys and values, no request too long, steps of 256 tokens, all threads.
+    /// 64 sequences, 32768 tokens of keys and values, no request too long, steps of 256 tokens, all threads.
     fn default() -> Self {
-        const SEQUENCES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not 0");
         const STEP: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
         Self {
             max_sequences: SEQUENCES,

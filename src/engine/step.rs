@@ -2,6 +2,7 @@
 
 use super::llama::{Llama, Piece, Room, Rope, Team};
 use super::settings::Threads;
+use crate::completion::Breakdown;
 use crate::isa::Isa;
 use rayon::prelude::*;
 
@@ -44,14 +45,14 @@ impl Machine {
         self.rope.reach(positions);
     }
 
-    /// Runs `pieces`; the logits `[vocab]` that they want, each with its piece's number, those of one piece together and in
-    /// the order of its tokens.
+    /// Runs `pieces`; the logits `[vocab]` that they want, each with its piece's number and the place where it broke down,
+    /// those of one piece together and in the order of its tokens.
     ///
     /// How the work is shared out changes no bit: a row's numbers depend on its own sequence only.
     pub(crate) fn step<'s>(
         &'s mut self,
         pieces: Vec<Piece<'_>>,
-    ) -> impl Iterator<Item = (usize, &'s [f32])> + use<'s> {
+    ) -> impl Iterator<Item = (usize, (&'s [f32], Option<Breakdown>))> + use<'s> {
         let (isa, llama, rope) = (self.isa, &self.llama, &self.rope);
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         self.tokens_run += rows as u64;

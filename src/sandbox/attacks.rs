@@ -58,6 +58,11 @@ pub const ATTACKS: &[Attack] = &[
         Expected::Refused,
     ),
     attack(
+        "send to a socket of the host",
+        "import errno, socket\ndef f(x):\n    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n    assert a.send(b'x') == 1 and b.recv(1) == b'x'\n    for to in ['/dev/log', '/run/systemd/journal/dev-log', '\\0x']:\n        try:\n            a.sendmsg([b'x'], [], 0, to)\n            raise Exception('sent')\n        except OSError:\n            pass\n        try:\n            a.sendto(b'x', to)\n            raise Exception('sent')\n        except OSError as e:\n            assert e.errno == errno.EPERM, e\n    return 9",
+        Expected::Refused,
+    ),
+    attack(
         "read /etc/passwd",
         "def f(x):\n    try:\n        open('/etc/passwd').read()\n    except OSError:\n        return 9\n    raise Exception('read')",
         Expected::Refused,

@@ -120,13 +120,13 @@ fn numbers_patterns_and_texts_are_scored_without_rust() {
     let step = "[scorer]\nname = \"exact_match\"\ndoc_to_target = \"a\"\nfilter = [{ function = \"last\" }]";
     check(step, &rows, &["quiz/benchmark.toml", "`last`", "`fenced_code`"]);
     check("[scorer]\nname = \"exact_mach\"", &rows, &["`exact_mach`", "`exact_match`", "`multiple_choice`"]);
-    // A template that does not compile, with its line.
+    // A template that does not compile, with its line and column.
     benchmark(&project, field, &rows);
-    project.write("quiz/prompt.jinja", "Q\n{{ q");
+    project.write("quiz/prompt.jinja", "Q\n{{ q + }}");
     let said = project.m3(&["bench", "check", "quiz"]);
     let e = said.stderr();
     assert_eq!(said.0.status.code(), Some(1), "{e}");
-    assert!(e.contains("quiz/prompt.jinja is not a prompt template") && e.contains(":2"), "{e}");
+    assert!(e.contains("quiz/prompt.jinja is not a prompt template: line 2, column 8"), "{e}");
 }
 
 /// Choices are weighed by the model, kept by content, and not asked for twice; both ways of weighing come side by side.

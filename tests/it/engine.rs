@@ -3,7 +3,7 @@
 use crate::tiny_model::TinyModel;
 use m3::checkpoint::Folder;
 use m3::completion::{
-    Complete, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
+    Breakdown, Complete, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
 };
 use m3::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use m3::units::TokenCount;
@@ -229,9 +229,15 @@ fn damaged_weights_refuse_the_requests() {
     let settings = EngineSettings::default();
     let mut engine = Engine::load(&folder, folder.companions(), &settings).unwrap();
     let got = answers(&mut engine, &[ask("hello", 5), ask("", 5)]);
-    assert_eq!(got, [Err(Refusal::NotANumber { generated: 0 }), Err(Refusal::EmptyPrompt)]);
+    assert_eq!(
+        got,
+        [Err(Refusal::NotANumber { place: Breakdown::Layer(1), generated: 0 }), Err(Refusal::EmptyPrompt)]
+    );
     let got = likelihoods(&mut engine, &[weigh("hello", &["a", "b c"]), weigh("", &["x"])]);
-    assert!(got.iter().all(|g| *g == Err(Refusal::NotANumber { generated: 0 })), "{got:?}");
+    assert!(
+        got.iter().all(|g| *g == Err(Refusal::NotANumber { place: Breakdown::Layer(1), generated: 0 })),
+        "{got:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,8 @@ use super::mlp::Mlp;
 use super::norm::Norm;
 use super::rope::Rope;
 use super::simd::{Rows, Store, Team};
+use crate::completion::Breakdown;
+use crate::dtype::first_not_finite;
 use crate::engine::kv::Kv;
 use crate::isa::Isa;
 
@@ -53,6 +55,17 @@ pub(crate) struct Room {
     narrow: Vec<f32>,
     /// `[rows whose logits are wanted, vocab in whole panels]`
     logits: Vec<f32>,
+    /// Where each row broke down.
+    broken: Vec<Option<Breakdown>>,
+}
+
+/// Takes note of the rows `[stream]` that are not finite, unless they were so before.
+fn note(broken: &mut [Option<Breakdown>], residual: &[f32], stream: usize, place: Breakdown) {
+    if first_not_finite(residual).is_some() {
+        for (broken, row) in broken.iter_mut().zip(residual.chunks_exact(stream)) {
+            *broken = broken.or_else(|| first_not_finite(row).map(|_| place));
+        }
+    }
 }
 
 impl Llama {
@@ -84,25 +97,33 @@ impl Llama {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
-        let Room { residual, normed, attention, wide, narrow, logits } = room;
+        let Room { residual, normed, attention, wide, narrow, logits, broken } = room;
         residual.resize(rows * stream, 0.0);
         normed.resize(rows * hidden, 0.0);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
         for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
             self.embed(token as usize, row);
         }
+        broken.clear();
+        broken.resize(rows, None);
+        note(broken, residual, stream, Breakdown::Embedding);
         for (number, layer) in self.layers.iter().enumerate() {
             layer.attention_norm.apply(isa, residual, stream, normed);
             layer.attention.add(isa, team, number, rope, pieces, normed, residual, attention);
             layer.mlp_norm.apply(isa, residual, stream, normed);
             layer.mlp.add(isa, team, normed, residual, wide, narrow);
+            note(broken, residual, stream, Breakdown::Layer(number));
         }
         // Only the last rows of a piece go on; these rows are moved to the front.
         let (mut past, mut wanted) = (0, 0);
         for piece in pieces {
+            let first = past;
             past += piece.tokens.len();
             piece.kv.advance(piece.tokens);
             residual.copy_within((past - piece.wanted) * stream..past * stream, wanted * stream);
+            // What one token broke, those after it see.
+            let place = broken[first..past].iter().flatten().min().copied();
+            broken[wanted..wanted + piece.wanted].fill(place);
             wanted += piece.wanted;
         }
         let width = self.head.width();
@@ -113,10 +134,13 @@ impl Llama {
     }
 
     /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens
-    /// that wanted them.
-    pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = &'r [f32]> {
+    /// that wanted them, each with the place where its sequence broke down.
+    pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = (&'r [f32], Option<Breakdown>)> {
         let vocab = self.vocab;
-        room.logits.chunks_exact(self.head.width()).map(move |row| &row[..vocab])
+        room.logits
+            .chunks_exact(self.head.width())
+            .map(move |row| &row[..vocab])
+            .zip(room.broken.iter().copied())
     }
 
     /// Writes the embedding of `token` into the first `hidden` numbers of `row`.

@@ -30,7 +30,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Reproduce a table of the paper.
+    /// Reproduce a table or a figure of the paper.
     Reproduce(Reproduce),
     /// Evaluate a model, or a merge that nobody has written, on benchmarks.
     Eval(Eval),
@@ -60,7 +60,7 @@ pub(super) enum Command {
 
 #[derive(Debug, Group)]
 pub(super) struct Reproduce {
-    /// Which table.
+    /// Which table or figure, or all of them.
     pub(super) table: TableName,
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
@@ -82,6 +82,18 @@ pub(super) enum TableName {
     Table5,
     /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
     Table6,
+    /// Three models merged: the fixed direction and M³.
+    Figure2,
+    /// Three models merged in several orders of dominance.
+    Figure3,
+    /// Three models merged: shares over p, and the chosen (p, s) against plain averaging.
+    Figure4,
+    /// Pairs on what neither model was fine-tuned for.
+    Figure5,
+    /// A pair over λ and s, with the candidates of the search.
+    Landscape,
+    /// Every table and figure, and a page with all of them.
+    All,
 }
 
 #[derive(Debug, Group)]

@@ -10,6 +10,7 @@ use crate::experiment::ExperimentError;
 use crate::judge::JudgeError;
 use crate::merge::MergeError;
 use crate::remote::RemoteError;
+use crate::report::ReportError;
 use crate::sandbox::SandboxUnavailable;
 use std::error::Error;
 use std::process::ExitCode;
@@ -95,6 +96,12 @@ impl From<BenchError> for Failure {
 impl From<JudgeError> for Failure {
     fn from(e: JudgeError) -> Self {
         Self::Request(Box::new(e))
+    }
+}
+
+impl From<ReportError> for Failure {
+    fn from(e: ReportError) -> Self {
+        Self::Fault(Box::new(e))
     }
 }
 

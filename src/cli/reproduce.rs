@@ -1,4 +1,4 @@
-//! `m3 reproduce TABLE`
+//! `m3 reproduce TABLE|FIGURE|all`
 
 use super::args::{Reproduce, TableName};
 use super::failure::{Failure, UNSCORED};
@@ -8,54 +8,189 @@ use crate::attack::Resources;
 use crate::bench::DataSource;
 use crate::checkpoint::model_folder;
 use crate::engine::MaskedBert;
-use crate::experiment::{self, ExperimentError, Manifest};
+use crate::experiment::{self, ExperimentError, FigureName, LabSettings, Manifest};
 use crate::files;
-use crate::report::{TABLE2, TABLE5, TABLE6, Table, export};
+use crate::ids::RunId;
+use crate::report::{
+    Chart, PublishedAttacks, Section, Sheet, TABLE2, TABLE5, TABLE6, Theme, export, page, png,
+};
+use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// What `all` makes, in this order.
+const ALL: [TableName; 9] = [
+    TableName::Table1,
+    TableName::Table2,
+    TableName::Table5,
+    TableName::Table6,
+    TableName::Figure2,
+    TableName::Figure3,
+    TableName::Figure4,
+    TableName::Figure5,
+    TableName::Landscape,
+];
+
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
-    let data = DataSource::Embedded(manifest.data.clone());
     settings::engine(args.running.engine)?;
-    let lab = settings.lab(&args.running, data, manifest.limit)?;
-    let attacked = match args.table {
-        TableName::Table1 => None,
-        TableName::Table2 => Some(TABLE2),
-        TableName::Table5 => Some(TABLE5),
-        TableName::Table6 => Some(TABLE6),
-    };
-    if let Some(published) = attacked {
-        let mut resources = Resources::default();
-        if let Some(model) = args.masked_lm.as_ref().filter(|_| args.table == TableName::Table6) {
-            let folder = model_folder(model, &settings.open(output)).map_err(ExperimentError::from)?;
-            resources.masked = Some(Arc::new(MaskedBert::load(&folder)?));
-        }
-        let open = settings.open(output);
-        let table = experiment::attack_table(&published, &manifest, lab, &open, &resources, output)?;
-        let (markdown, json) = (table.markdown(), table.json());
-        for (ending, text) in [("md", &markdown), ("json", &json)] {
-            files::write(&args.running.out.join(format!("{}.{ending}", table.table)), text.as_bytes())?;
-        }
-        output.result(if args.running.json { &json } else { &markdown });
-        return Ok(ExitCode::SUCCESS);
-    }
-    let table = experiment::table1(&manifest, lab, &settings.open(output), output)?;
-    let formats =
-        [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];
-    for (ending, text) in &formats {
-        files::write(&args.running.out.join(format!("{}.{ending}", table.name)), text.as_bytes())?;
-    }
-    let [(_, markdown), _, (_, json)] = &formats;
-    output.result(if args.running.json { json } else { markdown });
-    let out = args.running.out.display();
-    output.note(&format!("also in {out}: {name}.md, {name}.csv, {name}.json", name = table.name));
-    Ok(if unscored(&table) == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
+    let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
+    let maker = Maker { args, settings, output, manifest };
+    let unscored = if args.table == TableName::All { maker.all()? } else { maker.one(args.table)? };
+    Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
 }
 
-fn unscored(table: &Table) -> usize {
-    table.rows.iter().flat_map(|r| &r.cells).filter_map(|c| c.ours.as_ref()).map(|m| m.unscored).sum()
+/// A table, or a figure with its numbers.
+enum Made {
+    Table(Sheet),
+    Figure(Box<Chart>),
+}
+
+impl Made {
+    fn sheet(&self) -> &Sheet {
+        match self {
+            Self::Table(sheet) => sheet,
+            Self::Figure(figure) => &figure.sheet,
+        }
+    }
+
+    /// Writes it in every format. Returns the files.
+    fn write(&self, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let sheet = self.sheet();
+        let mut formats: Vec<(&str, Vec<u8>)> = Vec::new();
+        if let Self::Figure(figure) = self {
+            formats.push(("svg", figure.svg.markup(Theme::Screen).into_bytes()));
+            formats.push(("png", png(figure)?));
+        }
+        formats.extend([
+            ("md", export::markdown(sheet).into_bytes()),
+            ("csv", export::csv(sheet).into_bytes()),
+            ("tex", export::latex(sheet).into_bytes()),
+            ("json", export::json(sheet).into_bytes()),
+        ]);
+        let mut written = Vec::new();
+        for (ending, bytes) in formats {
+            let path = folder.join(format!("{}.{ending}", sheet.name));
+            files::write(&path, &bytes)?;
+            written.push(path);
+        }
+        Ok(written)
+    }
+}
+
+/// Makes tables and figures, one after the other.
+struct Maker<'a> {
+    args: &'a Reproduce,
+    settings: &'a Settings,
+    output: &'a Output,
+    manifest: Manifest,
+}
+
+impl Maker<'_> {
+    /// Makes, writes and prints one. Returns how many items have no verdict.
+    fn one(&self, name: TableName) -> Result<usize, Failure> {
+        let made = self.make(name)?;
+        let files = made.write(&self.args.running.out)?;
+        let sheet = made.sheet();
+        self.output.result(&if self.args.running.json {
+            export::json(sheet)
+        } else {
+            export::terminal(sheet)
+        });
+        let names: Vec<_> = files.iter().filter_map(|f| f.file_name()).map(|f| f.to_string_lossy()).collect();
+        self.output.note(&format!("also in {}: {}", self.args.running.out.display(), names.join(", ")));
+        Ok(sheet.unscored())
+    }
+
+    /// Makes all that the suite has what for, prints each as it is there, and the list of files at the end.
+    fn all(&self) -> Result<usize, Failure> {
+        let mut all: Vec<Made> = Vec::new();
+        let mut written = Vec::new();
+        for name in ALL {
+            if name == TableName::Table6 && self.args.masked_lm.is_none() {
+                self.output.note("table6 is left out: it needs a masked language model (--masked-lm MODEL)");
+                continue;
+            }
+            let made = self.make(name)?;
+            written.extend(made.write(&self.args.running.out)?);
+            if !self.args.running.json {
+                self.output.result(&format!("{}\n", export::terminal(made.sheet())));
+            }
+            all.push(made);
+        }
+        written.push(self.page(&all)?);
+        let unscored = all.iter().map(|made| made.sheet().unscored()).sum();
+        let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+        if self.args.running.json {
+            let text = json!({ "suite": self.manifest.name, "unscored": unscored, "files": names });
+            self.output.result(&format!("{text:#}\n"));
+        } else {
+            self.output.result(&format!("Files:\n{}\n", names.join("\n")));
+        }
+        Ok(unscored)
+    }
+
+    /// Writes the page with everything that was made. Returns its path.
+    fn page(&self, all: &[Made]) -> Result<PathBuf, Failure> {
+        let sections: Vec<Section<'_>> = all
+            .iter()
+            .map(|made| match made {
+                Made::Table(sheet) => Section { sheet, svg: None },
+                Made::Figure(figure) => Section { sheet: &figure.sheet, svg: Some(&figure.svg) },
+            })
+            .collect();
+        let mut runs: Vec<RunId> = all.iter().flat_map(|made| made.sheet().runs()).collect();
+        let mut known = BTreeSet::new();
+        runs.retain(|run| known.insert(run.clone()));
+        let data = DataSource::Embedded(self.manifest.data.clone());
+        let details = experiment::details(&self.args.running.out, &runs, &data)?;
+        let path = self.args.running.out.join("report.html");
+        let title = format!("Mixup Model Merge, suite {}", self.manifest.name);
+        files::write(&path, page(&title, &sections, &details).as_bytes())?;
+        Ok(path)
+    }
+
+    fn make(&self, name: TableName) -> Result<Made, Failure> {
+        match name {
+            TableName::Table1 | TableName::All => {
+                let open = self.settings.open(self.output);
+                let table = experiment::table1(&self.manifest, self.lab()?, &open, self.output)?;
+                Ok(Made::Table(table.sheet()))
+            }
+            TableName::Table2 => self.attacks(&TABLE2),
+            TableName::Table5 => self.attacks(&TABLE5),
+            TableName::Table6 => self.attacks(&TABLE6),
+            TableName::Figure2 => self.figure(FigureName::Figure2),
+            TableName::Figure3 => self.figure(FigureName::Figure3),
+            TableName::Figure4 => self.figure(FigureName::Figure4),
+            TableName::Figure5 => self.figure(FigureName::Figure5),
+            TableName::Landscape => self.figure(FigureName::Landscape),
+        }
+    }
+
+    fn figure(&self, name: FigureName) -> Result<Made, Failure> {
+        let open = self.settings.open(self.output);
+        let figure = experiment::figure(name, &self.manifest, self.lab()?, &open, self.output)?;
+        Ok(Made::Figure(Box::new(figure)))
+    }
+
+    fn attacks(&self, published: &PublishedAttacks) -> Result<Made, Failure> {
+        let open = self.settings.open(self.output);
+        let mut resources = Resources::default();
+        if let Some(model) = self.args.masked_lm.as_ref().filter(|_| *published == TABLE6) {
+            let folder = model_folder(model, &open).map_err(ExperimentError::from)?;
+            resources.masked = Some(Arc::new(MaskedBert::load(&folder)?));
+        }
+        let (manifest, lab) = (&self.manifest, self.lab()?);
+        let table = experiment::attack_table(published, manifest, lab, &open, &resources, self.output)?;
+        Ok(Made::Table(table.sheet()))
+    }
+
+    fn lab(&self) -> Result<LabSettings, Failure> {
+        let data = DataSource::Embedded(self.manifest.data.clone());
+        self.settings.lab(&self.args.running, data, self.manifest.limit)
+    }
 }
 
 /// A suite's file: a path if it is one, else a name in experiments/.

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The pairs of models, in the order of λ.
+pub(super) const PAIRS: [[&str; 2]; 3] = [["lm", "math"], ["lm", "code"], ["math", "code"]];
+
 /// A suite as its file says it, with paths resolved.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +42,77 @@ pub struct Manifest {
     pub ties: BTreeMap<String, Ties>,
     /// What DARE drops of each delta.
     pub dare: Dare,
+    /// Merges of all three models (Figures 2 to 4).
+    #[serde(default)]
+    pub three: Three,
+    /// What each pair was not fine-tuned for (Figure 5): the paper's LiveBench categories when left out.
+    #[serde(default = "live_bench")]
+    pub ood: BTreeMap<String, Vec<BenchmarkId>>,
+    /// A pair over λ × s.
+    #[serde(default)]
+    pub landscape: Landscape,
+}
+
+/// The search over all three models: every order at every p and every s.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Three {
+    /// Steepnesses of the p-series.
+    pub p: Vec<f64>,
+    /// Magnitudes.
+    pub scales: Vec<Scale>,
+    /// `lm`, `math` and `code` in the order of dominance.
+    pub orders: Vec<[String; 3]>,
+}
+
+impl Default for Three {
+    /// The paper's p and orders, and its range of s in three steps (section 4.1, Figure 3).
+    fn default() -> Self {
+        let order = |names: [&str; 3]| names.map(str::to_owned);
+        Self {
+            p: vec![0.0, 1.0, 2.0, 3.0],
+            scales: scales(&[0.5, 1.0, 1.5, 2.0]),
+            orders: [["math", "lm", "code"], ["math", "code", "lm"], ["lm", "math", "code"]]
+                .map(order)
+                .into(),
+        }
+    }
+}
+
+/// A pair of models by task arithmetic on a grid.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Landscape {
+    /// `lm+math`, `lm+code` or `math+code`.
+    pub pair: String,
+    /// In so many steps from λ = 0 to λ = 1.
+    pub steps: u32,
+    /// Magnitudes, ascending.
+    pub scales: Vec<Scale>,
+    /// Share of the items of the validation split that are asked, from the start.
+    pub share: f64,
+}
+
+impl Default for Landscape {
+    fn default() -> Self {
+        Self { pair: "math+code".into(), steps: 4, scales: scales(&[0.5, 0.75, 1.0, 1.25, 1.5]), share: 0.25 }
+    }
+}
+
+fn scales(all: &[f64]) -> Vec<Scale> {
+    all.iter().filter_map(|s| Scale::new(*s).ok()).collect()
+}
+
+/// Paper, section 4.5.
+fn live_bench() -> BTreeMap<String, Vec<BenchmarkId>> {
+    let of = |ids: &[&str]| ids.iter().map(|id| BenchmarkId::from(*id)).collect();
+    [
+        ("math+code", of(&["livebench_if"])),
+        ("lm+math", of(&["livebench_lcb_generation", "livebench_coding_completion"])),
+        ("lm+code", of(&["livebench_typos"])),
+    ]
+    .map(|(pair, ids)| (pair.to_owned(), ids))
+    .into()
 }
 
 /// θ_pre + s·Σ δ_k.
@@ -76,12 +150,48 @@ impl Manifest {
         let mut manifest: Self = toml::from_str(&text)
             .map_err(|e| ExperimentError::BadManifest { path: path.to_owned(), reason: e.to_string() })?;
         manifest.strategy.check()?;
+        if let Some(reason) = manifest.contradiction() {
+            return Err(ExperimentError::BadManifest { path: path.to_owned(), reason });
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         manifest.data = folder.join(&manifest.data);
         for model in manifest.models.values_mut() {
             *model = ModelRef::parse_in(model, folder)?.to_string();
         }
         Ok(manifest)
+    }
+
+    /// What cannot be meant, of what each value alone may be.
+    fn contradiction(&self) -> Option<String> {
+        let Three { p, scales, orders } = &self.three;
+        if p.is_empty() || scales.is_empty() || orders.is_empty() {
+            return Some("[three] needs at least one of `p`, of `scales` and of `orders`".into());
+        }
+        if let Some(p) = p.iter().find(|p| !p.is_finite() || **p < 0.0) {
+            return Some(format!("`p` of [three] must be at least 0, but one is {p}"));
+        }
+        let whole =
+            |order: &&[String; 3]| ["lm", "math", "code"].iter().all(|m| order.iter().any(|o| o == m));
+        if let Some(order) = orders.iter().find(|order| !whole(order)) {
+            return Some(format!(
+                "an order of [three] must name lm, math and code, but one is {}",
+                order.join(", ")
+            ));
+        }
+        let Landscape { pair, steps, scales, share } = &self.landscape;
+        if !PAIRS.iter().any(|known| known.join("+") == *pair) {
+            return Some(format!(
+                "`pair` of [landscape] is `{pair}`; it may be lm+math, lm+code or math+code"
+            ));
+        }
+        let ascending = scales.windows(2).all(|two| two[0].get() < two[1].get());
+        if scales.is_empty() || !ascending || *steps == 0 || *steps > 100 {
+            return Some("[landscape] needs `steps` from 1 to 100, and `scales` that ascend".into());
+        }
+        if !(*share > 0.0 && *share <= 1.0) {
+            return Some(format!("`share` of [landscape] must be above 0 and at most 1, but is {share}"));
+        }
+        None
     }
 
     /// What a model is, from the working folder.
@@ -96,6 +206,12 @@ impl Manifest {
             .map(Vec::as_slice)
             .filter(|s| !s.is_empty())
             .ok_or_else(|| self.lacks("skill", name, table))
+    }
+
+    /// What a pair was not fine-tuned for.
+    pub fn outside(&self, pair: &str, table: &'static str) -> Result<&[BenchmarkId], ExperimentError> {
+        let known = self.ood.get(pair).map(Vec::as_slice).filter(|ids| !ids.is_empty());
+        known.ok_or_else(|| self.lacks("[ood] for", pair, table))
     }
 
     /// TIES for a pair.

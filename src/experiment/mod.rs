@@ -9,12 +9,16 @@
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
 //! - `attack_table`: the jobs of Tables 2, 5 and 6
+//! - `figures`: the jobs of Figures 2 to 5, and of a landscape over λ and s
+//! - `details`: the items behind the cells of a report
 //! - `quest`: a search as its file says it, and its jobs
 //! - `error`: what can go wrong
 
 mod attack;
 mod attack_table;
+mod details;
 mod error;
+mod figures;
 mod judging;
 mod lab;
 mod manifest;
@@ -26,7 +30,9 @@ mod table1;
 
 pub use attack::{Attacked, Figure, Target, attack};
 pub use attack_table::attack_table;
+pub use details::details;
 pub use error::ExperimentError;
+pub use figures::{FigureName, figure};
 pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::Manifest;

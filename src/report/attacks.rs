@@ -1,8 +1,8 @@
 //! A measured table of attacks (Tables 2, 5 and 6), with what was published beside.
 
+use super::sheet::{Amount, Block, Entry, Heading, Line, Point, Sheet};
 use crate::ids::RunId;
 use serde::Serialize;
-use std::fmt::Write;
 
 /// A row as it was published, in per cent.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -205,54 +205,69 @@ pub struct AttackTable {
 }
 
 impl AttackTable {
-    /// The table for people, as Markdown.
-    pub fn markdown(&self) -> String {
-        let mut text = format!("> {}\n\n{} by {}\n\n", self.notice, self.table, self.attack);
-        text.push_str("| Models | Data | M³ | λ | clean | attacked | PDR |\n|---|---|---|---|---|---|---|\n");
-        let printed = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{x:.2}"));
-        let range =
-            |ci: Option<(f64, f64)>| ci.map_or_else(String::new, |(a, b)| format!(" [{a:.1}, {b:.1}]"));
-        for row in &self.rows {
-            let theirs = &row.published;
-            let pdr = row.pdr.map_or_else(|| "–".to_owned(), |pdr| format!("{pdr:.1}"));
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {:.2} | {:.1}{} n {}, {} invalid ({}) | {:.1}{} ({}) | {pdr}{}{} ({}) |",
-                theirs.models,
-                theirs.benchmark,
-                if theirs.m3 { "yes" } else { "no" },
-                row.lambda,
-                row.clean,
-                range(row.clean_ci95),
-                row.n,
-                row.invalid,
-                printed(theirs.clean),
-                row.attacked,
-                range(row.attacked_ci95),
-                printed(theirs.attacked),
-                range(row.pdr_ci95),
-                if row.at_or_below_chance { " †" } else { "" },
-                printed(theirs.pdr),
+    /// The table in the shape that every format is written from.
+    pub fn sheet(&self) -> Sheet {
+        let mut legend = vec![
+            "Each cell: ours in per cent, (published), [95 % interval]. The interval of the drop rate is a paired bootstrap's."
+                .to_owned(),
+        ];
+        if self.rows.iter().any(|row| row.at_or_below_chance) {
+            legend.push(
+                "† The clean accuracy is no better than that of a constant answer: the drop rate means nothing."
+                    .to_owned(),
             );
         }
-        text.push_str(
-            "\nEach cell: ours in per cent [95 % interval] (published). The interval of the drop rate is a paired bootstrap's.\n",
-        );
-        if self.rows.iter().any(|row| row.at_or_below_chance) {
-            text.push_str("† The clean accuracy is no better than that of a constant answer: the drop rate means nothing.\n");
+        let number: String = self.table.chars().filter(char::is_ascii_digit).collect();
+        let columns = [("clean", "clean"), ("attacked", "attacked"), ("pdr", "PDR")];
+        Sheet {
+            name: self.table.to_owned(),
+            title: format!("Table {number}: performance drop rate under {}", self.attack),
+            suite: self.suite.clone(),
+            notice: self.notice.clone(),
+            blocks: vec![Block {
+                name: "cells",
+                about: String::new(),
+                labels: vec!["Models", "Data", "M³", "λ", "s"],
+                columns: columns.map(|(id, title)| Heading::new(id, title)).to_vec(),
+                rows: self.rows.iter().map(AttackRow::line).collect(),
+                legend,
+            }],
+            footnotes: self.footnotes.iter().map(|note| (*note).to_owned()).collect(),
         }
-        for footnote in self.footnotes {
-            let _ = writeln!(text, "- {footnote}");
-        }
-        text
     }
+}
 
-    /// The table for programs.
-    pub fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self)
-            .unwrap_or_else(|_| unreachable!("a table has string keys only"));
-        text.push('\n');
-        text
+impl AttackRow {
+    fn line(&self) -> Line {
+        let theirs = &self.published;
+        let with = if theirs.m3 { "/m3" } else { "" };
+        let amount = |value, ci95, invalid, run: Option<&RunId>| Amount {
+            invalid,
+            run: run.cloned(),
+            ..Amount::score(value, ci95, self.n)
+        };
+        let [clean, attacked] = &self.runs;
+        let entry = |ours, published| Entry { ours, published, mark: None };
+        Line {
+            id: format!("{}/{}{with}", theirs.models, theirs.benchmark),
+            labels: vec![
+                theirs.models.to_owned(),
+                theirs.benchmark.to_owned(),
+                if theirs.m3 { "yes" } else { "no" }.to_owned(),
+                format!("{:.2}", self.lambda),
+                format!("{:.1}", self.scale),
+            ],
+            point: Point { lambda: vec![self.lambda], published_lambda: None, scale: Some(self.scale) },
+            cells: vec![
+                entry(Some(amount(self.clean, self.clean_ci95, self.invalid, Some(clean))), theirs.clean),
+                entry(Some(amount(self.attacked, self.attacked_ci95, 0, Some(attacked))), theirs.attacked),
+                Entry {
+                    mark: self.at_or_below_chance.then_some("†"),
+                    ..entry(self.pdr.map(|pdr| amount(pdr, self.pdr_ci95, 0, None)), theirs.pdr)
+                },
+            ],
+            remark: Some(format!("worst prompt: {}", self.edits)),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A measured table, with what was published beside.
 
+use super::sheet::{Amount, Block, Entry, Heading, Line, Point, Sheet};
 use crate::ids::RunId;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// The columns of Table 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -148,54 +149,116 @@ pub struct Table {
     pub footnotes: Vec<&'static str>,
 }
 
-/// One cell as the machine-readable output has it.
-#[derive(Serialize)]
-struct FlatCell<'a> {
-    row: &'a str,
-    column: Column,
-    ours: Option<f64>,
-    n: usize,
-    ci95: Option<(f64, f64)>,
-    published: Option<f64>,
-    lambda: Option<f64>,
-    s: Option<f64>,
-    run: Option<&'a RunId>,
-    invalid: usize,
-    unscored: usize,
+const DASH: &str = "–";
+
+impl Table {
+    /// The table in the shape that every format is written from.
+    pub fn sheet(&self) -> Sheet {
+        let mut blocks = vec![Block {
+            name: "cells",
+            about: String::new(),
+            labels: vec!["Method", "Models", "M³", "λ", "s"],
+            columns: Column::ALL.map(|c| Heading::new(c.id(), c.title())).to_vec(),
+            rows: self.rows.iter().map(Row::line).collect(),
+            legend: vec![
+                "Each cell: ours in per cent, (published), [95 % interval], n items. λ: ours (published), the share of the first"
+                    .to_owned(),
+                "model. s: θ = θ_pre + s·Σ λ_k·δ_k with Σ λ_k = 1; a sum of two deltas at scale ½ is s = 1, λ = ½.".to_owned(),
+            ],
+        }];
+        if !self.selection.is_empty() {
+            blocks.push(Selection::block(&self.selection));
+        }
+        let number: String = self.name.chars().filter(char::is_ascii_digit).collect();
+        Sheet {
+            name: self.name.to_owned(),
+            title: format!("Table {number}: merged models without and with M³"),
+            suite: self.suite.clone(),
+            notice: self.notice.clone(),
+            blocks,
+            footnotes: self.footnotes.iter().map(|note| (*note).to_owned()).collect(),
+        }
+    }
 }
 
-impl Serialize for Table {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let cells: Vec<FlatCell<'_>> = self
-            .rows
-            .iter()
-            .flat_map(|row| {
-                row.cells.iter().map(|cell| {
-                    let ours = cell.ours.as_ref();
-                    FlatCell {
-                        row: row.id,
-                        column: cell.column,
-                        ours: ours.map(|m| m.mean),
-                        n: ours.map_or(0, |m| m.n),
-                        ci95: ours.map(|m| m.ci95),
-                        published: cell.published,
-                        lambda: row.lambda,
-                        s: row.scale,
-                        run: ours.map(|m| &m.run),
-                        invalid: ours.map_or(0, |m| m.invalid),
-                        unscored: ours.map_or(0, |m| m.unscored),
-                    }
-                })
-            })
-            .collect();
-        let mut object = serializer.serialize_struct("Table", 6)?;
-        object.serialize_field("table", self.name)?;
-        object.serialize_field("suite", &self.suite)?;
-        object.serialize_field("notice", &self.notice)?;
-        object.serialize_field("cells", &cells)?;
-        object.serialize_field("selection", &self.selection)?;
-        object.serialize_field("footnotes", &self.footnotes)?;
-        object.end()
+impl Row {
+    fn line(&self) -> Line {
+        let two = |x: Option<f64>| x.map_or(DASH.to_owned(), |x| format!("{x:.2}"));
+        let lambda = match (self.lambda, self.published_lambda) {
+            (None, None) => DASH.to_owned(),
+            (ours, theirs) => format!("{} ({})", two(ours), two(theirs)),
+        };
+        let m3 = match self.m3 {
+            None => DASH,
+            Some(true) => "yes",
+            Some(false) => "no",
+        };
+        let scale = self.scale.map_or(DASH.to_owned(), |s| format!("{s:.1}"));
+        let entry = |cell: &Cell| Entry {
+            ours: cell.ours.as_ref().map(Amount::from),
+            published: cell.published,
+            mark: None,
+        };
+        Line {
+            id: self.id.to_owned(),
+            labels: vec![self.method.to_owned(), self.models.to_owned(), m3.to_owned(), lambda, scale],
+            point: Point {
+                lambda: self.lambda.into_iter().collect(),
+                published_lambda: self.published_lambda,
+                scale: self.scale,
+            },
+            cells: self.cells.iter().map(entry).collect(),
+            remark: None,
+        }
+    }
+}
+
+impl Selection {
+    fn block(all: &[Self]) -> Block {
+        let columns = [
+            ("candidates", "candidates"),
+            ("validation", "validation"),
+            ("test", "test"),
+            ("ahead_of_first", "ahead of the first alone"),
+            ("ahead_of_second", "ahead of the second alone"),
+            ("ahead_of_baseline", "ahead of no M³"),
+        ];
+        Block {
+            name: "selection",
+            about: "How λ was chosen: best mean of the pair's two skills on the validation split; what that is worth on the test \
+                    split:"
+                .to_owned(),
+            labels: vec!["Method", "Models", "λ", "s"],
+            columns: columns.map(|(id, title)| Heading::new(id, title)).to_vec(),
+            rows: all.iter().map(Self::line).collect(),
+            legend: vec![
+                "Skills: LM = checkable instructions; Math = GSM8K and MATH; Code = HumanEval and MBPP. Differences are paired, in \
+                 points."
+                    .to_owned(),
+            ],
+        }
+    }
+
+    fn line(&self) -> Line {
+        let ahead = |d: &Difference| Entry::ours(Amount::difference(d.points, d.ci95, 0));
+        Line {
+            id: format!("{}/{}", self.models, self.method),
+            labels: vec![
+                self.method.to_owned(),
+                self.models.to_owned(),
+                format!("{:.2}", self.lambda),
+                format!("{:.1}", self.s),
+            ],
+            point: Point { lambda: vec![self.lambda], published_lambda: None, scale: Some(self.s) },
+            cells: vec![
+                Entry::ours(Amount::count(self.candidates)),
+                Entry::ours(Amount::score(self.validation, None, 0)),
+                Entry::ours(Amount::score(self.test, None, self.n)),
+                ahead(&self.ahead_of_first),
+                ahead(&self.ahead_of_second),
+                ahead(&self.ahead_of_baseline),
+            ],
+            remark: None,
+        }
     }
 }

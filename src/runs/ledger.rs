@@ -112,6 +112,28 @@ pub fn stored_verdicts(folder: &Path) -> Result<Vec<StoredVerdict>, RunError> {
     Ok(found)
 }
 
+/// An answer in a run that is only read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredAnswer {
+    /// The item's name; items of two splits may have the same.
+    pub item: ItemId,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// The answers of the run in `folder`, in the order in which they came, without opening it for writing.
+pub fn stored_answers(folder: &Path) -> Result<Vec<StoredAnswer>, RunError> {
+    let path = folder.join("records.jsonl");
+    let text = files::read_text(&path)?;
+    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+    let answer = |record: Result<Record, RunError>| match record {
+        Ok(Record::Answer { item, answer, .. }) => Some(Ok(StoredAnswer { item, answer })),
+        Ok(Record::Verdict { .. }) => None,
+        Err(e) => Some(Err(e)),
+    };
+    records(&path, whole).filter_map(answer).collect()
+}
+
 /// Every record in a file's text.
 fn records<'t>(path: &'t Path, text: &'t str) -> impl Iterator<Item = Result<Record, RunError>> + 't {
     text.lines().enumerate().map(move |(number, line)| {

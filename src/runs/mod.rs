@@ -20,6 +20,6 @@ mod store;
 pub use error::RunError;
 pub use format::{Answer, RunManifest};
 pub use key::{answer_key, likelihood_key, run_key, verdict_key};
-pub use ledger::{Ledger, StoredVerdict, stored_verdicts};
+pub use ledger::{Ledger, StoredAnswer, StoredVerdict, stored_answers, stored_verdicts};
 pub use replies::Replies;
 pub use store::{Store, manifest};

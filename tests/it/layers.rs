@@ -71,13 +71,14 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that only some rooms, or files of a room, may name: (crate, who).
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("candle_core", &["engine", "checkpoint/gguf/blocks.rs"]),
     ("candle_nn", &["engine"]),
     ("candle_transformers", &["engine"]),
     ("clap", &["cli"]),
     ("hf_hub", &["checkpoint/hub.rs"]),
     ("indicatif", &["cli"]),
+    ("resvg", &["report/png.rs"]),
     ("ureq", &["remote"]),
 ];
 

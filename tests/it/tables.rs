@@ -26,10 +26,16 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     let project = Project::new();
     let suite = suite(&project);
     let args = ["reproduce", "table1", "--suite", &suite, "--out", "out"];
-    let markdown = project.m3(&args).ok();
-    assert!(markdown.starts_with("> stand-in"), "{markdown}");
-    for wanted in ["Math & Code", "66.34", "HumanEval", "validation"] {
-        assert!(markdown.contains(wanted), "{wanted}: {markdown}");
+    let screen = project.m3(&args).ok();
+    let file = |ending: &str| std::fs::read_to_string(project.path(&format!("out/table1.{ending}"))).unwrap();
+    assert!(screen.starts_with("Table 1") && file("md").starts_with("> stand-in"), "{screen}");
+    let mut latex = file("tex");
+    assert!(latex.contains("\\toprule") && latex.contains("stand-in") && !latex.contains('λ'), "{latex}");
+    latex = latex.replace("\\&", "&");
+    for text in [&screen, &file("md"), &latex] {
+        for wanted in ["Math & Code", "66.34", "HumanEval", "validation", "n 4"] {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
     }
     let json = project.m3(&[&args[..], &["--json"]].concat()).ok();
     assert_eq!(json, std::fs::read_to_string(project.path("out/table1.json")).unwrap());
@@ -65,9 +71,16 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
         assert_eq!(find(row, "gsm8k")["s"], 0.5);
     }
     assert_eq!(find("math+code/dare/m3", "mbpp")["published"], 18.0);
-    assert_eq!(table["selection"].as_array().unwrap().len(), 9);
-    let csv = std::fs::read_to_string(project.path("out/table1.csv")).unwrap();
-    assert_eq!(csv.lines().count(), 1 + 21 * 5);
+    // Six figures for each of the nine searches.
+    assert_eq!(table["selection"].as_array().unwrap().len(), 9 * 6);
+    assert_eq!(table["rows"].as_array().unwrap().len(), 21);
+    let csv = file("csv");
+    assert_eq!(csv.lines().count(), 1 + 21 * 5 + 9 * 6);
+    let line = csv.lines().find(|l| l.starts_with("table1,cells,math,gsm8k,")).unwrap();
+    let cell = find("math", "gsm8k");
+    let fields: Vec<&str> = line.split(',').collect();
+    assert_eq!(fields[4].parse::<f64>().ok(), cell["ours"].as_f64());
+    assert_eq!((fields[10], Some(fields[14])), ("64.22", cell["run"].as_str()));
     // The second run printed from the ledger: the models were not even opened for weights.
     let before: u64 = total_size(&project.path("out/runs"));
     project.m3(&args).ok();
@@ -79,22 +92,110 @@ fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
     let project = Project::new();
     let suite = suite(&project);
     let args = ["reproduce", "table2", "--suite", &suite, "--out", "out"];
-    let markdown = project.m3(&args).ok();
-    for wanted in ["> stand-in", "stresstest", "(98.53)", "LM & Code without M³", "[95 % interval]"] {
-        assert!(markdown.contains(wanted), "{wanted}: {markdown}");
+    let screen = project.m3(&args).ok();
+    for wanted in ["stand-in", "stresstest", "(98.53)", "LM & Code without M³", "[95 % interval]"] {
+        assert!(screen.contains(wanted), "{wanted}: {screen}");
+    }
+    for ending in ["md", "csv", "tex"] {
+        let text = std::fs::read_to_string(project.path(&format!("out/table2.{ending}"))).unwrap();
+        assert!(text.contains("98.53"), "{ending}: {text}");
     }
     let json = project.m3(&[&args[..], &["--json"]].concat()).ok();
     assert_eq!(json, std::fs::read_to_string(project.path("out/table2.json")).unwrap());
     let table: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let rows = table["rows"].as_array().unwrap();
-    assert_eq!((rows.len(), rows[3]["published"]["pdr"].as_f64()), (12, Some(6.42)));
-    for row in rows {
-        assert_eq!(row["n"], 4, "{row}");
-        let clean = project.path("out/runs").join(row["runs"][0].as_str().unwrap());
-        assert!(clean.join("records.jsonl").is_file(), "{row}");
+    let cells = table["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 12 * 3);
+    let pdr = |row: &str| cells.iter().find(|c| c["row"] == row && c["column"] == "pdr").unwrap();
+    assert_eq!(pdr("math+code/cola/m3")["published"], 6.42);
+    for cell in cells {
+        assert_eq!(cell["n"].as_u64(), Some(if cell["ours"].is_null() { 0 } else { 4 }), "{cell}");
+        if let Some(run) = cell["run"].as_str() {
+            assert!(project.path("out/runs").join(run).join("records.jsonl").is_file(), "{cell}");
+        }
+    }
+    for row in table["rows"].as_array().unwrap() {
+        assert!(row["remark"].as_str().unwrap().contains("worst prompt"), "{row}");
     }
     let said = project.m3(&["reproduce", "table6", "--suite", &suite, "--out", "out"]).fails(1);
     assert!(said.contains("--masked-lm"), "{said}");
+}
+
+/// The picture's numbers are those of the sheet beside it, and text of the picture is text.
+#[test]
+fn figures_are_pictures_with_their_numbers_beside() {
+    let project = Project::new();
+    let suite = suite(&project);
+    for (name, wanted) in [
+        ("figure2", ["fixed direction", "58.52", "M³"]),
+        ("figure3", ["Math &gt; LM &gt; Code", "63.08", "95 %"]),
+        ("figure4", ["p = 3", "86.1", "average"]),
+        ("figure5", ["TIES-Merging + M³", "n 4", "stand-in"]),
+        ("landscape", ["λ = 0.50", "s = 1", "candidates"]),
+    ] {
+        let args = ["reproduce", name, "--suite", &suite, "--out", "out", "--json"];
+        let sheet: serde_json::Value = serde_json::from_str(&project.m3(&args).ok()).unwrap();
+        assert_eq!((&sheet["table"], &sheet["suite"]), (&name.into(), &"cut".into()));
+        let svg = std::fs::read_to_string(project.path(&format!("out/{name}.svg"))).unwrap();
+        for text in wanted {
+            assert!(svg.contains(text), "{name}: {text}");
+        }
+        assert!(svg.contains("prefers-color-scheme: dark"), "{name}");
+        for cell in sheet["cells"].as_array().unwrap() {
+            let shown = format!(">{:.1}<", cell["ours"].as_f64().unwrap());
+            assert!(name == "figure3" || svg.contains(&shown), "{name}: {shown}");
+            if let Some(run) = cell["run"].as_str() {
+                assert!(project.path("out/runs").join(run).join("records.jsonl").is_file(), "{cell}");
+            }
+        }
+        let png = std::fs::read(project.path(&format!("out/{name}.png"))).unwrap();
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{name}: {} bytes", png.len());
+        let before = total_size(&project.path("out/runs"));
+        project.m3(&args).ok();
+        assert_eq!(total_size(&project.path("out/runs")), before, "{name} is not made twice");
+    }
+    // p = 0 is one merge in whatever order, so that the average of figures 2 and 4 is one run.
+    let average = |name: &str| {
+        let text = std::fs::read_to_string(project.path(&format!("out/{name}.json"))).unwrap();
+        let sheet: serde_json::Value = serde_json::from_str(&text).unwrap();
+        sheet["cells"].as_array().unwrap().iter().find(|c| c["row"] == "average").unwrap()["run"].clone()
+    };
+    assert_eq!(average("figure2"), average("figure4"));
+}
+
+#[test]
+fn all_makes_every_file_and_a_page_with_the_items() {
+    let project = Project::new();
+    let suite = suite(&project);
+    let said = project.m3(&["reproduce", "all", "--suite", &suite, "--out", "out", "--json"]).ok();
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let files: Vec<&str> = said["files"].as_array().unwrap().iter().filter_map(|f| f.as_str()).collect();
+    // Three tables in four formats, five figures in six, and the page.
+    assert_eq!(files.len(), 3 * 4 + 5 * 6 + 1, "{files:?}");
+    for file in &files {
+        assert!(project.path(file).is_file(), "{file}");
+    }
+    let html = std::fs::read_to_string(project.path("out/report.html")).unwrap();
+    let begin = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
+    let data = &html[begin..begin + html[begin..].find("</script").unwrap()];
+    let data: serde_json::Value = serde_json::from_str(data).unwrap();
+    let table: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(project.path("out/table1.json")).unwrap()).unwrap();
+    let cell = table["cells"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|c| c["row"] == "math" && c["column"] == "gsm8k")
+        .unwrap();
+    let run = data["runs"].as_array().unwrap().iter().find(|r| r["run"] == cell["run"]).unwrap();
+    let items = run["items"].as_array().unwrap();
+    let right = items.iter().filter(|i| i["kind"] == "right").count();
+    assert_eq!(items.len(), 4);
+    assert!((25.0 * right as f64 - cell["ours"].as_f64().unwrap()).abs() < 1e-9, "{right} {cell}");
+    for item in items {
+        let prompt = data["prompts"][usize::try_from(item["prompt"].as_u64().unwrap()).unwrap()].as_str();
+        assert!(prompt.unwrap().contains("### Instruction") && item["answer"].is_string(), "{item}");
+    }
+    assert_eq!(run["settings"]["benchmark"], "gsm8k");
 }
 
 fn total_size(folder: &std::path::Path) -> u64 {

@@ -1,118 +1,53 @@
 //! Markdown, aligned so that it reads well as plain text too.
 
-use crate::report::{Cell, Column, Difference, Table};
+use super::aligned::{padded, widths};
+use crate::report::{Block, Entry, Sheet};
 use std::fmt::Write;
 
-const DASH: &str = "–";
-
-/// The notice, the table, and how the directions were chosen.
-pub fn markdown(table: &Table) -> String {
-    let mut text = format!("> {}\n\n", table.notice);
-    let mut lines = vec![header()];
-    for row in &table.rows {
-        let lambda = match (row.lambda, row.published_lambda) {
-            (None, None) => DASH.to_owned(),
-            (ours, theirs) => format!("{} ({})", two(ours), two(theirs)),
-        };
-        let m3 = match row.m3 {
-            None => DASH,
-            Some(true) => "yes",
-            Some(false) => "no",
-        };
-        let mut line =
-            vec![row.method.to_owned(), row.models.to_owned(), m3.to_owned(), lambda, number(row.scale, 1)];
-        line.extend(row.cells.iter().map(cell));
-        lines.push(line);
-    }
-    text.push_str(&aligned(&lines));
-    text.push_str(
-        "\nEach cell: ours in per cent [95 % interval], n items; (published). λ: ours (published), the share of the first\n\
-         model. s: θ = θ_pre + s·Σ λ_k·δ_k with Σ λ_k = 1; a sum of two deltas at scale ½ is s = 1, λ = ½.\n",
-    );
-    if !table.selection.is_empty() {
-        text.push_str("\nHow λ was chosen: best mean of the pair's two skills on the validation split; what that is worth on the test split:\n\n");
-        let mut lines = vec![
-            [
-                "Method",
-                "Models",
-                "candidates",
-                "λ",
-                "validation",
-                "test",
-                "ahead of the first alone",
-                "ahead of the second alone",
-                "ahead of no M³",
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-        ];
-        for s in &table.selection {
-            lines.push(vec![
-                s.method.to_owned(),
-                s.models.to_owned(),
-                s.candidates.to_string(),
-                two(Some(s.lambda)),
-                format!("{:.1}", s.validation),
-                format!("{:.1} (n {})", s.test, s.n),
-                difference(&s.ahead_of_first),
-                difference(&s.ahead_of_second),
-                difference(&s.ahead_of_baseline),
-            ]);
+/// The notice, the table, and what goes with it.
+pub fn markdown(sheet: &Sheet) -> String {
+    let mut text = format!("> {}\n", sheet.notice);
+    for (number, block) in sheet.blocks.iter().enumerate() {
+        match (number, block.about.as_str()) {
+            (0, "") => {
+                let _ = writeln!(text, "\n{}\n", sheet.title);
+            }
+            (_, "") => text.push('\n'),
+            (_, about) => {
+                let _ = writeln!(text, "\n{about}\n");
+            }
         }
-        text.push_str(&aligned(&lines));
-        text.push_str("\nSkills: LM = checkable instructions; Math = GSM8K and MATH; Code = HumanEval and MBPP. Differences are paired, in points.\n");
+        rows(block, &mut text);
+        if !block.legend.is_empty() {
+            let _ = writeln!(text, "\n{}", block.legend.join("\n"));
+        }
+        let remarks = block.rows.iter().filter_map(|r| r.remark.as_ref().map(|remark| (&r.id, remark)));
+        let remarks: Vec<String> =
+            remarks.map(|(id, remark)| format!("- {id}: {}", escaped(remark))).collect();
+        if !remarks.is_empty() {
+            let _ = writeln!(text, "\n{}", remarks.join("\n"));
+        }
     }
-    if !table.footnotes.is_empty() {
+    if !sheet.footnotes.is_empty() {
         text.push_str("\nAbout the published figures:\n\n");
-        for note in &table.footnotes {
+        for note in &sheet.footnotes {
             let _ = writeln!(text, "- {note}");
         }
     }
     text
 }
 
-fn header() -> Vec<String> {
-    let mut header = ["Method", "Models", "M³", "λ", "s"].map(str::to_owned).to_vec();
-    header.extend(Column::ALL.map(|c| c.title().to_owned()));
-    header
-}
-
-fn cell(cell: &Cell) -> String {
-    let theirs = cell.published.map_or(DASH.to_owned(), |p| format!("{p:.2}"));
-    match &cell.ours {
-        None => format!("{DASH} ({theirs})"),
-        Some(m) => {
-            let mut text = format!("{:.1} [{:.1}, {:.1}] n {} ({theirs})", m.mean, m.ci95.0, m.ci95.1, m.n);
-            if m.unscored > 0 {
-                let _ = write!(text, ", {} unscored", m.unscored);
-            }
-            text
-        }
+fn rows(block: &Block, text: &mut String) {
+    let mut header: Vec<String> = block.labels.iter().map(|l| (*l).to_owned()).collect();
+    header.extend(block.columns.iter().map(|c| c.title.clone()));
+    let mut lines = vec![header];
+    for row in &block.rows {
+        lines.push(row.labels.iter().map(|l| escaped(l)).chain(row.cells.iter().map(cell)).collect());
     }
-}
-
-fn difference(d: &Difference) -> String {
-    format!("{:+.1} [{:+.1}, {:+.1}]", d.points, d.ci95.0, d.ci95.1)
-}
-
-fn two(x: Option<f64>) -> String {
-    number(x, 2)
-}
-
-fn number(x: Option<f64>, digits: usize) -> String {
-    x.map_or(DASH.to_owned(), |x| format!("{x:.digits$}"))
-}
-
-/// A Markdown table whose columns are padded to one width.
-fn aligned(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width =
-        |c: usize| lines.iter().filter_map(|l| l.get(c)).map(|t| t.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
+    let widths = widths(&lines);
     for (number, line) in lines.iter().enumerate() {
         for (cell, width) in line.iter().zip(&widths) {
-            let _ = write!(text, "| {cell}{} ", " ".repeat(width - cell.chars().count()));
+            let _ = write!(text, "| {} ", padded(cell, *width));
         }
         text.push_str("|\n");
         if number == 0 {
@@ -122,5 +57,15 @@ fn aligned(lines: &[Vec<String>]) -> String {
             text.push_str("|\n");
         }
     }
-    text
+}
+
+/// `86.2 (64.22) [81.3, 90.0] n 240`.
+fn cell(entry: &Entry) -> String {
+    let (number, certainty) = entry.parts();
+    if certainty.is_empty() { number } else { format!("{number} {certainty}") }
+}
+
+/// A text that cannot end its cell or its line.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ⏎ ")
 }

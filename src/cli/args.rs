@@ -67,6 +67,9 @@ pub(super) struct Reproduce {
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
     pub(super) suite: String,
+    /// Say what the table will take (models, data, rows, time), and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub.
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(super) masked_lm: Option<ModelRef>,
@@ -84,6 +87,8 @@ pub(super) enum TableName {
     Table5,
     /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
     Table6,
+    /// Pairs by averages, task arithmetic and TIES with M³, with DARE, and with both.
+    Table7,
 }
 
 #[derive(Debug, Group)]

@@ -5,7 +5,6 @@ use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
 use crate::attack::Resources;
-use crate::bench::DataSource;
 use crate::checkpoint::model_folder;
 use crate::engine::MaskedBert;
 use crate::experiment::{self, ExperimentError, Manifest};
@@ -17,11 +16,14 @@ use std::sync::Arc;
 
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
-    let data = DataSource::Embedded(manifest.data.clone());
     settings::engine(args.running.engine)?;
-    let lab = settings.lab(&args.running, data, manifest.limit)?;
+    if args.dry_run {
+        return dry_run(args, &manifest, settings, output);
+    }
+    let mut lab = settings.lab(&args.running, manifest.source(), manifest.limit)?;
+    lab.holdout = manifest.holdout;
     let attacked = match args.table {
-        TableName::Table1 => None,
+        TableName::Table1 | TableName::Table7 => None,
         TableName::Table2 => Some(TABLE2),
         TableName::Table5 => Some(TABLE5),
         TableName::Table6 => Some(TABLE6),
@@ -41,7 +43,8 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
         output.result(if args.running.json { &json } else { &markdown });
         return Ok(ExitCode::SUCCESS);
     }
-    let table = experiment::table1(&manifest, lab, &settings.open(output), output)?;
+    let measure = if args.table == TableName::Table7 { experiment::table7 } else { experiment::table1 };
+    let table = measure(&manifest, lab, &settings.open(output), output)?;
     let formats =
         [("md", export::markdown(&table)), ("csv", export::csv(&table)), ("json", export::json(&table))];
     for (ending, text) in &formats {
@@ -52,6 +55,27 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
     let out = args.running.out.display();
     output.note(&format!("also in {out}: {name}.md, {name}.csv, {name}.json", name = table.name));
     Ok(if unscored(&table) == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
+}
+
+/// Says what a table will take.
+fn dry_run(
+    args: &Reproduce,
+    manifest: &Manifest,
+    settings: &Settings,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let table = match args.table {
+        TableName::Table1 => "table1",
+        TableName::Table7 => "table7",
+        _ => return Err(Failure::request("--dry-run knows table1 and table7 only")),
+    };
+    let forecast = experiment::forecast(table, manifest, settings.hub(), output)?;
+    output.result(&if args.running.json {
+        format!("{:#}\n", serde_json::json!(forecast))
+    } else {
+        forecast.text()
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 fn unscored(table: &Table) -> usize {

@@ -8,14 +8,19 @@
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
+//! - `table7`: the jobs of Table 7
 //! - `attack_table`: the jobs of Tables 2, 5 and 6
+//! - `forecast`: what a table will take, before anything is loaded
 //! - `quest`: a search as its file says it, and its jobs
+//! - `kept`: a search under way, written down
 //! - `error`: what can go wrong
 
 mod attack;
 mod attack_table;
 mod error;
+mod forecast;
 mod judging;
+mod kept;
 mod lab;
 mod manifest;
 mod model;
@@ -23,13 +28,16 @@ mod pairing;
 mod progress;
 mod quest;
 mod table1;
+mod table7;
 
 pub use attack::{Attacked, Figure, Target, attack};
 pub use attack_table::attack_table;
 pub use error::ExperimentError;
+pub use forecast::{DataNeed, Forecast, ModelNeed, RowPlan, forecast};
 pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};
-pub use manifest::Manifest;
+pub use manifest::{Cost, Holdout, Manifest};
 pub use model::{Bounds, Model, recipe_file};
-pub use quest::{Quest, search};
+pub use quest::{AimName, Quest, search};
 pub use table1::table1;
+pub use table7::table7;

@@ -16,5 +16,5 @@ mod paper;
 
 pub use attacks::{AttackRow, AttackTable, PublishedAttack, PublishedAttacks, TABLE2, TABLE5, TABLE6};
 pub use cells::{Cell, Column, Difference, Measured, Row, Selection, Table};
-pub use found::{Entrant, Found, Rival};
+pub use found::{Entrant, EstimateNote, Figure, Found, Rival};
 pub use paper::{Method, PublishedRow, TABLE1, TABLE1_NOTES};

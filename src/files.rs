@@ -9,9 +9,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::SystemTime;
 use thiserror::Error;
 
 /// A failed file operation.
@@ -103,6 +104,20 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.at("remove", folder),
     }
+}
+
+/// Removes a file; fine if it is not there.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.at("remove", path),
+    }
+}
+
+/// How many bytes a file has, and when it was changed last.
+pub fn measure(path: &Path) -> Result<(u64, SystemTime)> {
+    let found = fs::metadata(path).at("measure", path)?;
+    Ok((found.len(), found.modified().at("measure", path)?))
 }
 
 /// Makes sure that files can be written into `folder` (made if missing), before hours of work rely on it.
@@ -352,6 +367,11 @@ impl Append {
             Ok(()) => {}
             Err(fs::TryLockError::WouldBlock) => return Ok(None),
             Err(fs::TryLockError::Error(e)) => return Err(e).at("lock", path),
+        }
+        // Whoever held the lock until just now may have removed the file: what is written into it would be lost.
+        let mine = file.metadata().at("measure", path)?;
+        if !fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (mine.dev(), mine.ino())) {
+            return Ok(None);
         }
         let bytes = fs::read(path).at("read", path)?;
         let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);

@@ -44,6 +44,8 @@ pub(super) enum Command {
     Judge(Judge),
     /// Compare two models on the same items.
     Compare(Compare),
+    /// List, show, clear and export what earlier commands have kept.
+    Runs(Runs),
     /// List, show, check and begin benchmarks.
     Bench(Bench),
     /// Say which data the benchmarks need and whether it is there, or fetch it.
@@ -65,6 +67,9 @@ pub(super) struct Reproduce {
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
     pub(super) suite: String,
+    /// Say what the table will take (models, data, rows, time), and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub.
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(super) masked_lm: Option<ModelRef>,
@@ -82,6 +87,8 @@ pub(super) enum TableName {
     Table5,
     /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
     Table6,
+    /// Pairs by averages, task arithmetic and TIES with M³, with DARE, and with both.
+    Table7,
     /// Three models merged: the fixed direction and M³.
     Figure2,
     /// Three models merged in several orders of dominance.
@@ -447,6 +454,77 @@ pub(super) struct Compare {
     /// Machine-readable output on stdout, with every flipped item.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Runs {
+    #[command(subcommand)]
+    pub(super) command: RunsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunsCommand {
+    /// Say which runs there are: one for each model on each benchmark.
+    List {
+        #[command(flatten)]
+        store: RunStore,
+    },
+    /// Say what a run is, and its figures over everything that it holds.
+    Show {
+        /// The run: the first digits of its key.
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Each item with its answer and verdict, one JSON object a line.
+        #[arg(long)]
+        items: bool,
+        #[command(flatten)]
+        store: RunStore,
+    },
+    /// Say which runs nobody needs any more, or delete them. A run that another process has open stays.
+    Gc {
+        /// Only those that may go for these reasons, separated by commas [default: all].
+        #[arg(long, value_enum, value_delimiter = ',', value_name = "REASONS")]
+        only: Vec<ReasonName>,
+        /// Delete them; without it nothing is changed.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        store: RunStore,
+    },
+    /// Each item of each run with its answer and verdict, one JSON object a line, on stdout or into a folder.
+    Export {
+        /// The runs: the first digits of their keys [default: all].
+        #[arg(value_name = "KEY")]
+        keys: Vec<String>,
+        /// The folder to write, which must not exist: runs.json, and KEY.jsonl for each run.
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        store: RunStore,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(super) struct RunStore {
+    /// Where earlier commands have kept their runs.
+    #[arg(long, default_value = "m3-runs", value_name = "DIR")]
+    pub(super) out: PathBuf,
+    /// Machine-readable output on stdout.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(super) enum ReasonName {
+    /// Begun and not brought to its end.
+    Incomplete,
+    /// Of another version of the benchmark, the scorer or the arithmetic: this m3 never reads it.
+    OtherVersion,
+    /// The same, and there is a complete run of today's versions.
+    Superseded,
+    /// It cannot be read.
+    Damaged,
 }
 
 #[derive(Debug, Group)]

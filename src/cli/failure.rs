@@ -135,6 +135,12 @@ impl From<CompleteError> for Failure {
     }
 }
 
+impl From<crate::runs::RunError> for Failure {
+    fn from(e: crate::runs::RunError) -> Self {
+        Self::Request(Box::new(e))
+    }
+}
+
 impl From<crate::files::FileError> for Failure {
     fn from(e: crate::files::FileError) -> Self {
         Self::Request(Box::new(e))

@@ -4,9 +4,8 @@
 //! - `settings`: what they mean here: folders found, environment read, defaults filled in
 //! - `output`: the only place that prints; results on stdout, progress and warnings on stderr
 //! - `failure`: which exit code an error has, and how it is told
-//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `data`, `merge`,
-//!   `inspect`, `generate`,
-//!   `doctor`
+//! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `runs`, `bench`, `data`,
+//!   `merge`, `inspect`, `generate`, `doctor`
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
@@ -26,6 +25,7 @@ mod judge;
 mod merge;
 mod output;
 mod reproduce;
+mod runs;
 mod score;
 mod search;
 mod settings;
@@ -52,6 +52,7 @@ pub fn run(command_line: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Score(a) => score::run(a, &settings, &output),
         Command::Judge(a) => judge::run(a, &settings, &output),
         Command::Compare(a) => compare::run(a, &settings, &output),
+        Command::Runs(a) => runs::run(a, &output),
         Command::Bench(a) => bench::run(a, &settings, &output),
         Command::Data(a) => data::run(a, &settings, &output),
         Command::Merge(a) => merge::run(a, &settings, &output),

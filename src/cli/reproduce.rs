@@ -5,7 +5,6 @@ use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
 use crate::attack::Resources;
-use crate::bench::DataSource;
 use crate::checkpoint::model_folder;
 use crate::engine::MaskedBert;
 use crate::experiment::{self, ExperimentError, FigureName, LabSettings, Manifest};
@@ -21,11 +20,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// What `all` makes, in this order.
-const ALL: [TableName; 9] = [
+const ALL: [TableName; 10] = [
     TableName::Table1,
     TableName::Table2,
     TableName::Table5,
     TableName::Table6,
+    TableName::Table7,
     TableName::Figure2,
     TableName::Figure3,
     TableName::Figure4,
@@ -36,6 +36,9 @@ const ALL: [TableName; 9] = [
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     settings::engine(args.running.engine)?;
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
+    if args.dry_run {
+        return dry_run(args, &manifest, settings, output);
+    }
     let maker = Maker { args, settings, output, manifest };
     let unscored = if args.table == TableName::All { maker.all()? } else { maker.one(args.table)? };
     Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
@@ -143,7 +146,7 @@ impl Maker<'_> {
         let mut runs: Vec<RunId> = all.iter().flat_map(|made| made.sheet().runs()).collect();
         let mut known = BTreeSet::new();
         runs.retain(|run| known.insert(run.clone()));
-        let data = DataSource::Embedded(self.manifest.data.clone());
+        let data = self.manifest.source();
         let details = experiment::details(&self.args.running.out, &runs, &data)?;
         let path = self.args.running.out.join("report.html");
         let title = format!("Mixup Model Merge, suite {}", self.manifest.name);
@@ -161,6 +164,11 @@ impl Maker<'_> {
             TableName::Table2 => self.attacks(&TABLE2),
             TableName::Table5 => self.attacks(&TABLE5),
             TableName::Table6 => self.attacks(&TABLE6),
+            TableName::Table7 => {
+                let open = self.settings.open(self.output);
+                let table = experiment::table7(&self.manifest, self.lab()?, &open, self.output)?;
+                Ok(Made::Table(table.sheet()))
+            }
             TableName::Figure2 => self.figure(FigureName::Figure2),
             TableName::Figure3 => self.figure(FigureName::Figure3),
             TableName::Figure4 => self.figure(FigureName::Figure4),
@@ -188,9 +196,31 @@ impl Maker<'_> {
     }
 
     fn lab(&self) -> Result<LabSettings, Failure> {
-        let data = DataSource::Embedded(self.manifest.data.clone());
-        self.settings.lab(&self.args.running, data, self.manifest.limit)
+        let manifest = &self.manifest;
+        let lab = self.settings.lab(&self.args.running, manifest.source(), manifest.limit)?;
+        Ok(LabSettings { holdout: manifest.holdout, ..lab })
     }
+}
+
+/// Says what a table will take.
+fn dry_run(
+    args: &Reproduce,
+    manifest: &Manifest,
+    settings: &Settings,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let table = match args.table {
+        TableName::Table1 => "table1",
+        TableName::Table7 => "table7",
+        _ => return Err(Failure::request("--dry-run knows table1 and table7 only")),
+    };
+    let forecast = experiment::forecast(table, manifest, settings.hub(), output)?;
+    output.result(&if args.running.json {
+        format!("{:#}\n", serde_json::json!(forecast))
+    } else {
+        forecast.text()
+    });
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A suite's file: a path if it is one, else a name in experiments/.

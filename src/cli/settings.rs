@@ -155,6 +155,7 @@ impl Settings {
             limits: limits(&running.limits),
             sandbox: self.confined(&running.confining)?,
             limit,
+            holdout: None,
         })
     }
 }

@@ -102,13 +102,18 @@ pub fn evaluate(
             Task { item, answer, verdict }
         })
         .collect();
-    let manifest = RunManifest::new(
-        subject.about.clone(),
-        subject.weights,
-        job.benchmark.id().clone(),
-        subject.numerics.clone(),
-        job.confinement.clone(),
-    );
+    let manifest = RunManifest {
+        companions: Some(subject.companions),
+        card: Some(job.benchmark.card.version),
+        scorer: Some(job.benchmark.scorer_version()),
+        ..RunManifest::new(
+            subject.about.clone(),
+            subject.weights,
+            job.benchmark.id().clone(),
+            subject.numerics.clone(),
+            job.confinement.clone(),
+        )
+    };
     let ledger = store.ledger(&run, &manifest)?;
     let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
     let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
@@ -116,6 +121,9 @@ pub fn evaluate(
     watch.observe(&Event::Started { work: &work, total: Some(tasks.len() as u64), unit: "items" });
     watch.observe(&Event::Known { by: (tasks.len() - open.len()) as u64 });
     let begun = Instant::now();
+    if !open.is_empty() {
+        ledger.begin(tasks.len())?;
+    }
     let line = Line { job, tasks: &tasks, ledger: Mutex::new(ledger), failure: Mutex::new(None), watch };
     if !open.is_empty() {
         line.run(subject, &requests, &open)?;
@@ -146,6 +154,7 @@ fn finish(
         .map(|t| ledger.answer(&t.answer).cloned())
         .collect::<Option<_>>()
         .ok_or(EvaluateError::Stopped)?;
+    ledger.end(tasks.len())?;
     let summary = Summary::of(&verdicts);
     Ok(Evaluation { benchmark: job.benchmark.id().clone(), run, answers, verdicts, summary })
 }
@@ -270,7 +279,8 @@ impl Line<'_> {
         let stored =
             serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
         let content = task.item.digest();
-        if let Err(e) = lock(&self.ledger).record_verdict(task.verdict, &task.item.id, content, stored) {
+        let (key, item, answer) = (task.verdict, &task.item.id, task.answer);
+        if let Err(e) = lock(&self.ledger).record_verdict(key, item, content, answer, stored) {
             self.fail(e);
         }
         self.watch.observe(&Event::Advanced { by: 1 });

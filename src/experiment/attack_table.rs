@@ -79,7 +79,7 @@ pub fn attack_table(
 /// The merge of a row, with its λ and s: all tables of attacks are of task arithmetic (paper, appendix F).
 fn direction(bench: &Bench<'_>, row: &PublishedAttack) -> Result<(Model, f64, f64), ExperimentError> {
     let (a, b) = row.models.split_once('+').unwrap_or((row.models, row.models));
-    let pairing = Pairing { method: Method::TaskArithmetic, pair: [a, b] };
+    let pairing = Pairing { method: Method::TaskArithmetic, dare: false, pair: [a, b] };
     if row.m3 {
         let campaign = bench.search(pairing)?;
         let best = &campaign.best().candidate;

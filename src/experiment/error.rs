@@ -134,6 +134,17 @@ pub enum ExperimentError {
         /// The file.
         path: PathBuf,
     },
+    /// A skill that no model has.
+    #[error(
+        "no model alone has anything right on `{skill}` on the {split} split, so that a drop on it cannot be told; leave it out of \
+         [objective], or take another `aim`"
+    )]
+    NothingRight {
+        /// The skill.
+        skill: String,
+        /// Where.
+        split: Split,
+    },
     /// An attack.
     #[error(transparent)]
     Attack(#[from] AttackError),

@@ -1,9 +1,9 @@
 //! Engine, sandbox, benchmarks and store, plugged together: the one place that knows them all.
 
-use super::{ExperimentError, Model};
+use super::{ExperimentError, Holdout, Model};
 use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, Verdict};
 use crate::completion::Complete;
-use crate::digest::Canonical;
+use crate::digest::{Canonical, Digest};
 use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, Summary, evaluate};
 use crate::event::{Event, Observer};
@@ -14,7 +14,7 @@ use crate::sandbox::{self, Sandbox};
 use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Who answers.
@@ -79,6 +79,8 @@ pub struct LabSettings {
     pub sandbox: sandbox::Settings,
     /// At most so many items of each benchmark, from the start of the split.
     pub limit: Option<usize>,
+    /// Where published data has no split to choose on.
+    pub holdout: Option<Holdout>,
 }
 
 /// A place where models are evaluated.
@@ -124,6 +126,21 @@ impl<'w> Lab<'w> {
         Ok(Self { settings, store, sandbox, benchmarks: loaded, watch })
     }
 
+    /// Where answers and verdicts are kept.
+    pub(super) fn store(&self) -> &Path {
+        &self.settings.store
+    }
+
+    /// What every verdict depends on beside model and item: how numbers are computed, how programs are confined, and the
+    /// benchmarks.
+    pub(super) fn conditions(&self) -> Digest {
+        let confinement = self.sandbox.as_ref().map(|sandbox| sandbox.describe()).unwrap_or_default();
+        let form = Canonical::new("lab/1")
+            .text("numerics", self.settings.engine.numerics())
+            .text("confinement", &confinement);
+        self.benchmarks.values().fold(form, |form, b| form.digest("benchmark", b.digest())).finish()
+    }
+
     /// Who watches.
     pub fn watch(&self) -> &'w dyn Observer {
         self.watch
@@ -131,9 +148,8 @@ impl<'w> Lab<'w> {
 
     /// The items of a benchmark's split, within the limit.
     pub fn items(&self, id: &BenchmarkId, split: Split) -> Result<Vec<Item>, ExperimentError> {
-        let mut items = self.benchmark(id)?.items(&self.settings.data, split)?;
-        items.truncate(self.settings.limit.unwrap_or(usize::MAX));
-        Ok(items)
+        let LabSettings { data, holdout, limit, .. } = &self.settings;
+        items(self.benchmark(id)?, data, *holdout, *limit, split)
     }
 
     /// One of its benchmarks.
@@ -229,4 +245,24 @@ impl<'w> Lab<'w> {
     pub fn folder(&self, evaluation: &Evaluation) -> PathBuf {
         self.settings.store.join("runs").join(evaluation.run.as_str())
     }
+}
+
+/// The items of a benchmark's split, within the limit. Where items are held out, both splits are parts of the test split.
+pub(super) fn items(
+    benchmark: &Benchmark,
+    data: &DataSource,
+    holdout: Option<Holdout>,
+    limit: Option<usize>,
+    split: Split,
+) -> Result<Vec<Item>, ExperimentError> {
+    let mut items = match holdout {
+        None => benchmark.items(data, split)?,
+        Some(holdout) => {
+            let mut all = benchmark.items(data, Split::Test)?;
+            all.retain(|item| holdout.holds(benchmark.id(), &item.id) == (split == Split::Validation));
+            all
+        }
+    };
+    items.truncate(limit.unwrap_or(usize::MAX));
+    Ok(items)
 }

@@ -1,12 +1,15 @@
 //! A suite: which models, skills, search and data make the tables. Files in `experiments/`.
 
 use super::ExperimentError;
+use crate::bench::DataSource;
 use crate::checkpoint::ModelRef;
+use crate::digest::Canonical;
 use crate::files;
-use crate::ids::BenchmarkId;
-use crate::search::{Space, Strategy};
+use crate::ids::{BenchmarkId, ItemId};
+use crate::merge::Vocabulary;
+use crate::search::{Aim, Space, Strategy, Study};
 use crate::units::{Density, DropRate, Scale};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -23,12 +26,21 @@ pub struct Manifest {
     pub notice: String,
     /// Folder of the data sets.
     pub data: PathBuf,
+    /// Whether these are the published files, under the names of the benchmarks' cards, and not a suite of our own.
+    #[serde(default)]
+    pub published: bool,
+    /// Published data has no split to choose on: part of the test split becomes one.
+    #[serde(default)]
+    pub holdout: Option<Holdout>,
     /// At most so many items of each benchmark's split; all of them when left out.
     #[serde(default)]
     pub limit: Option<usize>,
     /// The models by name; `base` is the pre-trained one. In the file they are named as everywhere; a path is looked for
     /// beside the file first.
     pub models: BTreeMap<String, String>,
+    /// What is done when vocabularies differ.
+    #[serde(default)]
+    pub vocabulary: Vocabulary,
     /// Which benchmarks make a model's skill.
     pub skills: BTreeMap<String, Vec<BenchmarkId>>,
     /// The candidates of a pair.
@@ -51,6 +63,9 @@ pub struct Manifest {
     /// A pair over λ × s.
     #[serde(default)]
     pub landscape: Landscape,
+    /// What a forecast reckons with; without it no time is told.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }
 
 /// The search over all three models: every order at every p and every s.
@@ -115,6 +130,41 @@ fn live_bench() -> BTreeMap<String, Vec<BenchmarkId>> {
     .into()
 }
 
+/// A part of each test split that λ is chosen on; the report is on the rest.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Holdout {
+    /// Share of the items that is held out.
+    pub share: DropRate,
+    /// Seed of the choice.
+    pub seed: u64,
+}
+
+impl Holdout {
+    /// Whether an item is held out: by its name alone, so that a longer data set moves none.
+    pub fn holds(&self, benchmark: &BenchmarkId, item: &ItemId) -> bool {
+        let form =
+            Canonical::new("holdout/1").number("seed", self.seed).text("benchmark", benchmark.as_str());
+        let key = form.text("item", item.as_str()).finish();
+        let [a, b, c, d, ..] = *key.as_bytes();
+        f64::from(u32::from_le_bytes([a, b, c, d])) < self.share.get() * 2f64.powi(32)
+    }
+}
+
+/// What a forecast reckons with. All are the suite's own assumptions.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cost {
+    /// Parameters of each model.
+    pub parameters: f64,
+    /// Bytes of each on disk, for a parameter.
+    pub bytes: f64,
+    /// Tokens of a prompt with its answer, on average.
+    pub tokens: f64,
+    /// Floating point operations a second that the machine sustains.
+    pub flops: f64,
+}
+
 /// θ_pre + s·Σ δ_k.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,10 +199,10 @@ impl Manifest {
         let text = files::read_text(path)?;
         let mut manifest: Self = toml::from_str(&text)
             .map_err(|e| ExperimentError::BadManifest { path: path.to_owned(), reason: e.to_string() })?;
-        manifest.strategy.check()?;
         if let Some(reason) = manifest.contradiction() {
             return Err(ExperimentError::BadManifest { path: path.to_owned(), reason });
         }
+        Study::new(manifest.search.candidates(2)?, &manifest.strategy, Aim::Mean)?;
         let folder = path.parent().unwrap_or(Path::new(""));
         manifest.data = folder.join(&manifest.data);
         for model in manifest.models.values_mut() {
@@ -192,6 +242,15 @@ impl Manifest {
             return Some(format!("`share` of [landscape] must be above 0 and at most 1, but is {share}"));
         }
         None
+    }
+
+    /// Where data is read from.
+    pub fn source(&self) -> DataSource {
+        if self.published {
+            DataSource::Folder(self.data.clone())
+        } else {
+            DataSource::Embedded(self.data.clone())
+        }
     }
 
     /// What a model is, from the working folder.

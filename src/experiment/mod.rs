@@ -8,10 +8,13 @@
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
 //! - `table1`: the jobs of Table 1
+//! - `table7`: the jobs of Table 7
 //! - `attack_table`: the jobs of Tables 2, 5 and 6
 //! - `figures`: the jobs of Figures 2 to 5, and of a landscape over λ and s
 //! - `details`: the items behind the cells of a report
+//! - `forecast`: what a table will take, before anything is loaded
 //! - `quest`: a search as its file says it, and its jobs
+//! - `kept`: a search under way, written down
 //! - `error`: what can go wrong
 
 mod attack;
@@ -19,7 +22,9 @@ mod attack_table;
 mod details;
 mod error;
 mod figures;
+mod forecast;
 mod judging;
+mod kept;
 mod lab;
 mod manifest;
 mod model;
@@ -27,15 +32,18 @@ mod pairing;
 mod progress;
 mod quest;
 mod table1;
+mod table7;
 
 pub use attack::{Attacked, Figure, Target, attack};
 pub use attack_table::attack_table;
 pub use details::details;
 pub use error::ExperimentError;
 pub use figures::{FigureName, figure};
+pub use forecast::{DataNeed, Forecast, ModelNeed, RowPlan, forecast};
 pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};
-pub use manifest::Manifest;
+pub use manifest::{Cost, Holdout, Manifest};
 pub use model::{Bounds, Model, recipe_file};
-pub use quest::{Quest, search};
+pub use quest::{AimName, Quest, search};
 pub use table1::table1;
+pub use table7::table7;

@@ -4,7 +4,7 @@ use super::manifest::Dare;
 use super::{ExperimentError, Manifest, Model};
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::event::Observer;
-use crate::merge::{Combine, DirectionLaw, Inputs, Recipe, Rescale, Scope, Sparsify, Vocabulary};
+use crate::merge::{Combine, DirectionLaw, Inputs, MergeError, Recipe, Rescale, Scope, Sparsify};
 use crate::report::Method;
 use crate::search::Candidate;
 use crate::units::Scale;
@@ -41,15 +41,27 @@ impl<'a> Family<'a> {
 }
 
 /// A method on a pair.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(super) struct Pairing {
     /// How they are merged.
     pub(super) method: Method,
+    /// Whether deltas are dropped at random first, whatever the method. [`Method::Dare`] does so by itself.
+    pub(super) dare: bool,
     /// The models as the suite names them, in the order of λ.
     pub(super) pair: [&'static str; 2],
 }
 
 impl Pairing {
+    /// What stands in a table.
+    pub(super) fn title(self) -> &'static str {
+        match (self.method, self.dare) {
+            (Method::Average, true) => "Average Merging, DARE",
+            (Method::TaskArithmetic, true) => "Task Arithmetic, DARE",
+            (Method::Ties, true) => "TIES-Merging, DARE",
+            (method, _) => method.title(),
+        }
+    }
+
     /// The pair as a suite names it: `lm+math`.
     pub(super) fn name(self) -> String {
         self.pair.join("+")
@@ -64,16 +76,17 @@ impl Pairing {
     ) -> Result<Recipe, ExperimentError> {
         let named = |name: &str| family.model(name).origin().to_string();
         let manifest = family.manifest;
-        let (combine, sparsify) = match self.method {
-            Method::TaskArithmetic => (Combine::TaskArithmetic, Vec::new()),
+        let mut sparsify = Vec::new();
+        if self.dare || self.method == Method::Dare {
+            let Dare { drop, seed } = manifest.dare;
+            sparsify.push(Sparsify::Dare { drop, rescale: Rescale::Inverse, seed });
+        }
+        let combine = match self.method {
+            Method::TaskArithmetic | Method::Dare | Method::Average => Combine::TaskArithmetic,
             Method::Ties => {
                 let density = manifest.ties(&self.name(), family.table)?.density;
-                (Combine::Ties, vec![Sparsify::Trim { density, scope: Scope::Model, rescale: Rescale::None }])
-            }
-            Method::Dare => {
-                let Dare { drop, seed } = manifest.dare;
-                let dare = Sparsify::Dare { drop, rescale: Rescale::Inverse, seed };
-                (Combine::TaskArithmetic, vec![dare])
+                sparsify.push(Sparsify::Trim { density, scope: Scope::Model, rescale: Rescale::None });
+                Combine::Ties
             }
         };
         Ok(Recipe {
@@ -84,7 +97,7 @@ impl Pairing {
             proportion,
             scale,
             dtype: None,
-            vocabulary: Vocabulary::Equal,
+            vocabulary: manifest.vocabulary,
         })
     }
 
@@ -94,16 +107,25 @@ impl Pairing {
             let scale = family.manifest.ties(&self.name(), family.table)?.scale;
             return Ok((self.recipe(family, Some(DirectionLaw::Uniform), scale)?, scale.get()));
         }
+        if self.method == Method::Average {
+            return Ok((self.recipe(family, Some(DirectionLaw::Uniform), one()?)?, 1.0));
+        }
         // A sum of N deltas at s is their bisector at N·s.
         let scale = family.manifest.baseline.scale;
         Ok((self.recipe(family, None, scale)?, 2.0 * scale.get()))
     }
 
-    /// Where M³ looks: for TIES at the magnitude that the suite gives it (the paper's Table 4).
-    pub(super) fn candidates(self, family: &Family<'_>) -> Result<Vec<Candidate>, ExperimentError> {
-        let mut space = family.manifest.search.clone();
-        if self.method == Method::Ties {
-            space.scales = vec![family.manifest.ties(&self.name(), family.table)?.scale];
+    /// Where M³ looks: for TIES at the magnitude that the suite gives it (the paper's Table 4), for averages at s = 1.
+    pub(super) fn candidates(
+        self,
+        manifest: &Manifest,
+        table: &'static str,
+    ) -> Result<Vec<Candidate>, ExperimentError> {
+        let mut space = manifest.search.clone();
+        match self.method {
+            Method::Ties => space.scales = vec![manifest.ties(&self.name(), table)?.scale],
+            Method::Average => space.scales = vec![one()?],
+            Method::TaskArithmetic | Method::Dare => {}
         }
         Ok(space.candidates(2)?)
     }
@@ -127,4 +149,8 @@ impl Pairing {
         };
         Model::merged(recipe, &inputs, watch)
     }
+}
+
+fn one() -> Result<Scale, ExperimentError> {
+    Ok(Scale::new(1.0).map_err(MergeError::from)?)
 }

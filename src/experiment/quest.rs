@@ -1,26 +1,46 @@
 //! A search as its file says it: which merge, what is sought, where, how. And its jobs: the choice is made on the
 //! validation split, and the report is on the test split.
 
+use super::kept::Kept;
 use super::progress::Whole;
 use super::{ExperimentError, Lab, LabSettings, Model};
 use crate::bench::{Item, Split};
-use crate::checkpoint::{Checkpoint, ModelRef, OpenOptions};
-use crate::digest::Canonical;
+use crate::checkpoint::{Checkpoint, ModelRef, OpenOptions, TensorSource};
+use crate::digest::{Canonical, Digest};
 use crate::event::{Event, Observer};
 use crate::files;
 use crate::ids::BenchmarkId;
 use crate::merge::{Combine, Direction, DirectionLaw, Inputs, Recipe, Sparsify, Vocabulary};
-use crate::report::{Difference, Entrant, Found, Rival};
-use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores, Space, Strategy};
+use crate::report::{Difference, Entrant, EstimateNote, Figure, Found, Rival};
+use crate::search::{
+    Aim, Campaign, Candidate, Fitness, Objective, ObjectiveError, Portion, Scores, Skill, Space, Strategy,
+    Study,
+};
 use crate::units::Scale;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Instant;
 
+const ALL: Portion = Portion::Share(1.0);
+
+/// What makes a candidate good, as a file says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AimName {
+    /// The weighted mean of the benchmarks.
+    #[default]
+    Mean,
+    /// How much the skill that suffers most keeps of its best expert.
+    WorstDrop,
+    /// Every candidate that is not beaten in all skills.
+    Pareto,
+}
+
 /// A search as its file says it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quest {
     /// Its name.
@@ -44,8 +64,14 @@ pub struct Quest {
     /// Seed of the order in which a race asks the items.
     #[serde(default)]
     pub seed: u64,
-    /// The benchmarks whose weighted mean is sought; weights count relative to each other.
+    /// What is made of the benchmarks.
+    #[serde(default)]
+    pub aim: AimName,
+    /// The benchmarks; weights count relative to each other.
     pub objective: BTreeMap<BenchmarkId, Scale>,
+    /// Which of them are one skill; each its own when left out.
+    #[serde(default)]
+    pub skills: BTreeMap<String, Vec<BenchmarkId>>,
     /// Where.
     pub space: Space,
     /// How.
@@ -70,9 +96,58 @@ impl Quest {
         if quest.objective.is_empty() {
             return Err(ExperimentError::NoObjective { path: path.to_owned() });
         }
-        quest.strategy.check()?;
-        quest.space.candidates(quest.models.len())?;
+        quest
+            .check_skills()
+            .map_err(|reason| ExperimentError::BadSearch { path: path.to_owned(), reason })?;
+        quest.study(quest.space.candidates(quest.models.len())?, &[])?;
         Ok(quest)
+    }
+
+    /// Makes sure that the skills share the benchmarks out.
+    fn check_skills(&self) -> Result<(), String> {
+        if self.skills.is_empty() {
+            return Ok(());
+        }
+        if self.aim == AimName::Mean {
+            return Err(
+                "[skills] goes with aim = \"worst_drop\" or \"pareto\"; a mean has weights instead".into()
+            );
+        }
+        let of = |id: &BenchmarkId| self.skills.values().flatten().filter(|other| *other == id).count();
+        if let Some(unknown) = self.skills.values().flatten().find(|id| !self.objective.contains_key(*id)) {
+            return Err(format!("`{unknown}` is in [skills], but not in [objective]; name it there too"));
+        }
+        match self.objective.keys().map(|id| (id, of(id))).find(|(_, count)| *count != 1) {
+            Some((id, 0)) => Err(format!("`{id}` of [objective] is in none of [skills]; put it into one")),
+            Some((id, count)) => Err(format!("`{id}` is in [skills] {count} times; put it into one")),
+            None => Ok(()),
+        }
+    }
+
+    /// The aim, given the scores of each model alone, which only the worst drop needs. A best of 0 is left for others to refuse.
+    fn aim(&self, alone: &[Scores]) -> Aim {
+        let place = |id: &BenchmarkId| self.objective.keys().position(|other| other == id);
+        let named: Vec<(String, Vec<usize>)> = if self.skills.is_empty() {
+            self.objective.keys().enumerate().map(|(i, id)| (id.to_string(), vec![i])).collect()
+        } else {
+            let parts = |ids: &Vec<BenchmarkId>| ids.iter().filter_map(place).collect();
+            self.skills.iter().map(|(name, ids)| (name.clone(), parts(ids))).collect()
+        };
+        let skill = |(name, parts): (String, Vec<usize>)| {
+            let mut skill = Skill { name, parts, best: 0.0 };
+            skill.best = alone.iter().map(|scores| skill.mean(scores).value).fold(0.0, f64::max);
+            skill
+        };
+        match self.aim {
+            AimName::Mean => Aim::Mean,
+            AimName::WorstDrop => Aim::WorstDrop(named.into_iter().map(skill).collect()),
+            AimName::Pareto => Aim::Pareto(named.into_iter().map(skill).collect()),
+        }
+    }
+
+    /// The search at its beginning.
+    fn study(&self, candidates: Vec<Candidate>, alone: &[Scores]) -> Result<Study, ExperimentError> {
+        Ok(Study::new(candidates, &self.strategy, self.aim(alone))?)
     }
 
     /// The recipe of a candidate, with the drawn numbers in it.
@@ -122,16 +197,33 @@ pub fn search(
         models: quest.models.iter().map(open).collect::<Result<_, _>>()?,
     };
     let candidates = quest.space.candidates(quest.models.len())?;
-    let mut field = Field { quest, lab: &lab, inputs, items, weights, unscored: Cell::new(0) };
+    let mut field = Field { quest, lab: &lab, inputs, items, weights, unscored: Rc::default() };
+    let kept = Kept::new(lab.store(), field.key()?);
     let begun = Instant::now();
-    let in_full = candidates.len() * field.count(Split::Validation);
     let most = quest.strategy.looks(candidates.len()) * field.count(Split::Validation) as f64;
-    watch.observe(&Event::Started { work: "searching", total: Some(most.ceil() as u64), unit: "items" });
-    let campaign = Campaign::run(&candidates, &quest.strategy, &mut field)?;
+    let alone = if quest.aim == AimName::WorstDrop { quest.models.len() } else { 0 };
+    let total = most.ceil() as u64 + (alone * field.count(Split::Validation)) as u64;
+    watch.observe(&Event::Started { work: "searching", total: Some(total), unit: "items" });
+    let mut study = match kept.load(watch)? {
+        Some(study) => {
+            let known = study.trials().iter().map(|trial| trial.scores.count() as u64).sum();
+            watch.observe(&Event::Known { by: known });
+            study
+        }
+        None => {
+            quest.study(candidates, &if alone > 0 { field.alone(Split::Validation)? } else { Vec::new() })?
+        }
+    };
+    refuse_nothing(study.aim(), Split::Validation)?;
+    let unscored = Rc::clone(&field.unscored);
+    let campaign: Campaign = Campaign::go_on::<ExperimentError>(&mut study, &mut field, &mut |study| {
+        kept.save(study, unscored.get())
+    })?;
     watch.observe(&Event::Finished { took: begun.elapsed() });
     let best = campaign.best().candidate.clone();
-    watch.observe(&Event::Note { text: &format!("{best} chosen of {} candidates", candidates.len()) });
-    let found = field.report(&campaign, in_full)?;
+    let of = campaign.measured.len();
+    watch.observe(&Event::Note { text: &format!("{best} chosen of {of} candidates") });
+    let found = field.report(&campaign)?;
     Ok((found, quest.recipe(&best)))
 }
 
@@ -166,7 +258,7 @@ struct Field<'a> {
     items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
     weights: Vec<(f64, BenchmarkId)>,
     /// Answers without a verdict so far; they counted as nothing gained.
-    unscored: Cell<usize>,
+    unscored: Rc<Cell<usize>>,
 }
 
 impl Field<'_> {
@@ -175,12 +267,11 @@ impl Field<'_> {
     }
 
     /// Values of a model on the first items of a split, benchmark by benchmark.
-    fn scores(&self, model: &Model, split: Split, share: f64) -> Result<Scores, ExperimentError> {
+    fn scores(&self, model: &Model, split: Split, portion: &Portion) -> Result<Scores, ExperimentError> {
         let mut subject = self.lab.subject(model)?;
-        let values = self.weights.iter().map(|(weight, id)| {
-            let items = &self.items[&(id.clone(), split)];
-            let first = &items[..(share * items.len() as f64).ceil() as usize];
-            let evaluation = self.lab.evaluate(&mut subject, id, first)?;
+        let values = self.weights.iter().enumerate().map(|(place, (weight, id))| {
+            let some = portion.of(place, &self.items[&(id.clone(), split)]);
+            let evaluation = self.lab.evaluate(&mut subject, id, &some)?;
             self.unscored.set(self.unscored.get() + evaluation.summary.unscored);
             Ok((*weight, evaluation.values()))
         });
@@ -191,58 +282,112 @@ impl Field<'_> {
         Model::merged(&self.quest.recipe(candidate), &self.inputs, self.lab.watch())
     }
 
-    fn report(&self, campaign: &Campaign, in_full: usize) -> Result<Found, ExperimentError> {
-        let best = &campaign.best().candidate;
-        let winner = self.scores(&self.merged(best)?, Split::Test, 1.0)?;
-        let mut rivals = Vec::new();
-        let mut rival = |name: String, model: &Model| {
-            let scores = self.scores(model, Split::Test, 1.0)?;
-            let ahead = winner.ahead_of(&scores);
-            let ci95 = (100.0 * (ahead.value - ahead.half_width), 100.0 * (ahead.value + ahead.half_width));
-            let ahead = Difference { points: 100.0 * ahead.value, ci95 };
-            rivals.push(Rival { name, test: 100.0 * scores.fitness().value, ahead });
-            Ok::<_, ExperimentError>(())
-        };
-        for (name, checkpoint) in self.quest.models.iter().zip(&self.inputs.models) {
-            let name = name.rsplit('/').next().unwrap_or(name);
-            rival(format!("{name} alone"), &Model::checkpoint(checkpoint))?;
+    /// Each model alone, in full.
+    fn alone(&self, split: Split) -> Result<Vec<Scores>, ExperimentError> {
+        self.inputs.models.iter().map(|model| self.scores(&Model::checkpoint(model), split, &ALL)).collect()
+    }
+
+    /// All that the course of the search depends on.
+    fn key(&self) -> Result<Digest, ExperimentError> {
+        let quest = serde_json::to_string(self.quest)
+            .unwrap_or_else(|_| unreachable!("a search has string keys and finite numbers"));
+        let mut form = Canonical::new("search/1").text("quest", &quest).digest("lab", self.lab.conditions());
+        for checkpoint in self.inputs.base.iter().chain(&self.inputs.models) {
+            form = form
+                .digest("weights", checkpoint.digest()?)
+                .digest("companions", checkpoint.companions().digest());
         }
+        let items = self.items.iter().filter(|((_, split), _)| *split == Split::Validation);
+        Ok(items
+            .flat_map(|(_, items)| items)
+            .fold(form, |form, item| form.digest("item", item.digest()))
+            .finish())
+    }
+
+    fn report(&self, campaign: &Campaign) -> Result<Found, ExperimentError> {
+        let best = &campaign.best().candidate;
+        let winner = self.scores(&self.merged(best)?, Split::Test, &ALL)?;
+        let alone = self.alone(Split::Test)?;
+        // A drop on the test split is one from the best that a model has there.
+        let aim = self.quest.aim(&alone);
+        refuse_nothing(&aim, Split::Test)?;
         let uniform = Direction::uniform(self.quest.models.len());
         let bisector = Candidate { law: DirectionLaw::Uniform, direction: uniform, scale: best.scale };
-        rival(format!("bisector, s = {}", best.scale), &self.merged(&bisector)?)?;
-        let test = winner.fitness();
-        let entrant = |(candidate, fitness): (&Candidate, crate::search::Fitness)| Entrant {
-            direction: candidate.direction.weights().to_vec(),
-            scale: candidate.scale.get(),
-            validation: 100.0 * fitness.value,
-            ci95: within(fitness.value, fitness.half_width),
-            items: fitness.items,
-        };
+        let bisector_scores = self.scores(&self.merged(&bisector)?, Split::Test, &ALL)?;
+        let last = |name: &String| name.rsplit('/').next().unwrap_or(name).to_owned();
+        let names = self.quest.models.iter().map(|name| format!("{} alone", last(name)));
+        let rivals = names
+            .zip(alone)
+            .chain([(format!("bisector, s = {}", best.scale), bisector_scores)])
+            .map(|(name, scores)| {
+                let ahead = aim.ahead(&winner, &scores);
+                let ci95 =
+                    (100.0 * (ahead.value - ahead.half_width), 100.0 * (ahead.value + ahead.half_width));
+                let ahead = Difference { points: 100.0 * ahead.value, ci95 };
+                Rival { name, test: 100.0 * aim.fitness(&scores).value, ahead }
+            })
+            .collect();
+        let test = aim.fitness(&winner);
+        let entrants = campaign.measured.iter().map(|m| Entrant {
+            direction: m.candidate.direction.weights().to_vec(),
+            scale: m.candidate.scale.get(),
+            validation: 100.0 * m.fitness.value,
+            ci95: within(m.fitness),
+            items: m.fitness.items,
+            skills: m.skills.iter().map(|s| Figure { mean: 100.0 * s.value, ci95: within(*s) }).collect(),
+        });
         Ok(Found {
             name: self.quest.name.clone(),
             models: self.quest.models.clone(),
-            candidates: campaign.measured.iter().map(|m| entrant((&m.candidate, m.fitness))).collect(),
+            strategy: self.quest.strategy.name(),
+            aim: match self.quest.aim {
+                AimName::Mean => "mean",
+                AimName::WorstDrop => "worst_drop",
+                AimName::Pareto => "pareto",
+            },
+            skills: aim.skills().iter().map(|skill| skill.name.clone()).collect(),
+            candidates: entrants.collect(),
             winner: campaign.winner,
+            front: campaign.front.clone(),
             asked: campaign.asked,
-            in_full,
+            estimate: campaign.estimate.map(|(items, error)| EstimateNote { items, error: 100.0 * error }),
+            in_full: campaign.measured.len() * self.count(Split::Validation),
             validation: 100.0 * campaign.best().fitness.value,
             test: 100.0 * test.value,
-            test_ci95: within(test.value, test.half_width),
+            test_ci95: within(test),
             test_items: test.items,
+            test_skills: aim
+                .skills()
+                .iter()
+                .map(|skill| Figure {
+                    mean: 100.0 * skill.mean(&winner).value,
+                    ci95: within(skill.mean(&winner).into()),
+                })
+                .collect(),
             rivals,
             unscored: self.unscored.get(),
         })
     }
 }
 
-/// An interval in per cent.
-fn within(value: f64, half_width: f64) -> (f64, f64) {
-    (100.0 * (value - half_width).max(0.0), 100.0 * (value + half_width).min(1.0))
+/// Refuses a skill that no model has, where drops are sought: they are shares of what the best one has.
+fn refuse_nothing(aim: &Aim, split: Split) -> Result<(), ExperimentError> {
+    let Aim::WorstDrop(skills) = aim else { return Ok(()) };
+    match skills.iter().find(|skill| skill.best <= 0.0) {
+        Some(skill) => Err(ExperimentError::NothingRight { skill: skill.name.clone(), split }),
+        None => Ok(()),
+    }
+}
+
+/// An interval in per cent. What is kept of an expert may be more than all.
+fn within(Fitness { value, half_width, .. }: Fitness) -> (f64, f64) {
+    (100.0 * (value - half_width).max(0.0), 100.0 * (value + half_width).min(value.max(1.0)))
 }
 
 impl Objective for Field<'_> {
-    fn measure(&mut self, candidate: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
-        let measured = self.merged(candidate).and_then(|model| self.scores(&model, Split::Validation, share));
+    fn measure(&mut self, candidate: &Candidate, portion: &Portion) -> Result<Scores, ObjectiveError> {
+        let measured =
+            self.merged(candidate).and_then(|model| self.scores(&model, Split::Validation, portion));
         measured.map_err(|e| ObjectiveError(Box::new(e)))
     }
 }

@@ -10,9 +10,9 @@ use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::report::{
-    Cell, Column, Difference, Measured, Method, PublishedRow, Row, Selection, TABLE1, TABLE1_NOTES, Table,
+    Cell, Column, Difference, Measured, PublishedRow, Row, Selection, TABLE1, TABLE1_NOTES, Table,
 };
-use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores};
+use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Portion, Scores};
 use crate::statistics::{mean_of, paired_difference};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -41,8 +41,21 @@ pub fn table1(
     options: &OpenOptions<'_>,
     watch: &dyn Observer,
 ) -> Result<Table, ExperimentError> {
+    measure(TABLE, &jobs(), &TABLE1_NOTES, manifest, settings, options, watch)
+}
+
+/// Measures the rows of a table whose columns are those of Table 1.
+pub(super) fn measure(
+    table: &'static str,
+    jobs: &[(PublishedRow, Job)],
+    footnotes: &[&'static str],
+    manifest: &Manifest,
+    settings: super::LabSettings,
+    options: &OpenOptions<'_>,
+    watch: &dyn Observer,
+) -> Result<Table, ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
-    let family = Family::open(manifest, &["base", "lm", "math", "code"], TABLE, options)?;
+    let family = Family::open(manifest, &["base", "lm", "math", "code"], table, options)?;
     let ids = benchmarks(manifest);
     let whole = Whole(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
@@ -55,68 +68,103 @@ pub fn table1(
     }
     let bench = Bench { family, lab: &lab, items };
     let begun = Instant::now();
-    let total = bench.looks()?;
-    watch.observe(&Event::Started { work: TABLE, total: Some(total as u64), unit: "items" });
+    let count = |id: &BenchmarkId, split| bench.items.get(&(id.clone(), split)).map_or(0, Vec::len);
+    let total = jobs.iter().map(|(_, job)| job.looks(manifest, table, &count)).sum::<Result<usize, _>>()?;
+    watch.observe(&Event::Started { work: table, total: Some(total as u64), unit: "items" });
 
     let mut rows = Vec::new();
     let mut selection = Vec::new();
-    let mut baselines = BTreeMap::new();
-    for published in &TABLE1 {
-        let (row, _) = match Bench::job(published) {
+    for (published, job) in jobs {
+        let row = match job {
             Job::Alone(name) => {
-                bench.test(&Model::checkpoint(bench.family.model(name)), published, None, None)?
+                let model = Model::checkpoint(bench.family.model(name));
+                bench.test(&model, "–", published, None, None)?.0
             }
             Job::Baseline(pairing) => {
                 let (recipe, s) = pairing.baseline(&bench.family)?;
-                let tested = bench.test(
-                    &pairing.model(&bench.family, &recipe, &whole)?,
-                    published,
-                    Some(0.5),
-                    Some(s),
-                )?;
-                baselines.insert((pairing.method, pairing.pair), tested.1.clone());
-                tested
+                let model = pairing.model(&bench.family, &recipe, &whole)?;
+                bench.test(&model, pairing.title(), published, Some(0.5), Some(s))?.0
             }
             Job::Search(pairing) => {
-                let campaign = bench.search(pairing)?;
+                let campaign = bench.search(*pairing)?;
                 let best = campaign.best();
-                let model = bench.merged(pairing, &best.candidate)?;
+                let model = bench.merged(*pairing, &best.candidate)?;
                 let lambda = best.candidate.direction.weights()[0];
-                let tested = bench.test(&model, published, Some(lambda), Some(best.candidate.scale.get()))?;
+                let s = best.candidate.scale.get();
+                let (row, values) = bench.test(&model, pairing.title(), published, Some(lambda), Some(s))?;
                 let note = format!(
                     "{}, {}: λ = {lambda:.3} of {} candidates, {:.1} % on validation",
-                    pairing.method.title(),
+                    pairing.title(),
                     published.models,
                     campaign.measured.len(),
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                let baseline = baselines.get(&(pairing.method, pairing.pair));
-                selection.push(bench.selection(pairing, published, &campaign, &tested.1, baseline)?);
-                tested
+                selection.push(bench.selection(*pairing, published, &campaign, &values)?);
+                row
             }
         };
         rows.push(row);
     }
     watch.observe(&Event::Finished { took: begun.elapsed() });
     Ok(Table {
-        name: TABLE,
+        name: table,
         suite: manifest.name.clone(),
         notice: manifest.notice.clone(),
         rows,
         selection,
-        footnotes: TABLE1_NOTES.to_vec(),
+        footnotes: footnotes.to_vec(),
     })
 }
 
 /// What is done for a row.
-enum Job {
+pub(super) enum Job {
     /// A model as it is.
     Alone(&'static str),
     /// A method without M³.
     Baseline(Pairing),
     /// A method with M³.
     Search(Pairing),
+}
+
+impl Job {
+    /// What is to be done for a row of Table 1. `lm+math/ties/m3` is TIES on lm and math with M³.
+    fn of(row: &PublishedRow) -> Self {
+        let models = row.id.split('/').next().unwrap_or(row.id);
+        match (models.split_once('+'), row.method) {
+            (Some((a, b)), Some(method)) => {
+                let pairing = Pairing { method, dare: false, pair: [a, b] };
+                if row.m3 == Some(true) { Self::Search(pairing) } else { Self::Baseline(pairing) }
+            }
+            _ => Self::Alone(models),
+        }
+    }
+
+    /// How many items a row looks at, at most: those of the test split, the candidates of its pair on the validation split, and
+    /// the pair's two models and its baseline once more on its skills, to compare with. `count` is how many items a split has.
+    pub(super) fn looks(
+        &self,
+        manifest: &Manifest,
+        table: &'static str,
+        count: &dyn Fn(&BenchmarkId, Split) -> usize,
+    ) -> Result<usize, ExperimentError> {
+        let mut total: usize = benchmarks(manifest).iter().map(|id| count(id, Split::Test)).sum();
+        if let Self::Search(pairing) = self {
+            let looks = manifest.strategy.looks(pairing.candidates(manifest, table)?.len());
+            for name in pairing.pair {
+                for id in manifest.skill(name, table)? {
+                    total +=
+                        (looks * count(id, Split::Validation) as f64) as usize + 3 * count(id, Split::Test);
+                }
+            }
+        }
+        Ok(total)
+    }
+}
+
+/// The rows of Table 1, and what is done for each.
+pub(super) fn jobs() -> Vec<(PublishedRow, Job)> {
+    TABLE1.iter().map(|row| (*row, Job::of(row))).collect()
 }
 
 /// Values of each item, by benchmark, on the test split.
@@ -130,37 +178,6 @@ pub(super) struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// What is to be done for a row. `lm+math/ties/m3` is TIES on lm and math with M³.
-    fn job(row: &PublishedRow) -> Job {
-        let models = row.id.split('/').next().unwrap_or(row.id);
-        match (models.split_once('+'), row.method) {
-            (Some((a, b)), Some(method)) => {
-                let pairing = Pairing { method, pair: [a, b] };
-                if row.m3 == Some(true) { Job::Search(pairing) } else { Job::Baseline(pairing) }
-            }
-            _ => Job::Alone(models),
-        }
-    }
-
-    /// How many items the whole table looks at, at most: each row on the test split, the candidates of each pair on the
-    /// validation split, and each pair's two models once more on its skills, to compare with.
-    fn looks(&self) -> Result<usize, ExperimentError> {
-        let count = |id: &BenchmarkId, split| self.items.get(&(id.clone(), split)).map_or(0, Vec::len);
-        let row: usize = benchmarks(self.family.manifest).iter().map(|id| count(id, Split::Test)).sum();
-        let mut total = row * TABLE1.len();
-        for published in &TABLE1 {
-            let Job::Search(pairing) = Self::job(published) else { continue };
-            let looks = self.family.manifest.strategy.looks(pairing.candidates(&self.family)?.len());
-            for name in pairing.pair {
-                for id in self.family.manifest.skill(name, TABLE)? {
-                    total +=
-                        (looks * count(id, Split::Validation) as f64) as usize + 2 * count(id, Split::Test);
-                }
-            }
-        }
-        Ok(total)
-    }
-
     fn run(
         &self,
         subject: &mut Subject<'_>,
@@ -174,6 +191,7 @@ impl Bench<'_> {
     fn test(
         &self,
         model: &Model,
+        title: &'static str,
         published: &PublishedRow,
         lambda: Option<f64>,
         scale: Option<f64>,
@@ -196,7 +214,7 @@ impl Bench<'_> {
             .collect();
         let row = Row {
             id: published.id,
-            method: published.method.map_or("–", Method::title),
+            method: title,
             models: published.models,
             m3: published.m3,
             lambda,
@@ -211,7 +229,7 @@ impl Bench<'_> {
     fn weights(&self, pair: [&str; 2]) -> Result<Vec<(f64, BenchmarkId)>, ExperimentError> {
         let mut all = Vec::new();
         for name in pair {
-            let skill = self.family.manifest.skill(name, TABLE)?;
+            let skill = self.family.manifest.skill(name, self.family.table)?;
             all.extend(skill.iter().map(|id| (0.5 / skill.len() as f64, id.clone())));
         }
         Ok(all)
@@ -224,8 +242,8 @@ impl Bench<'_> {
     pub(super) fn search(&self, pairing: Pairing) -> Result<Campaign, ExperimentError> {
         let weights = self.weights(pairing.pair)?;
         let mut objective = MeanOfSkills { bench: self, pairing, weights };
-        let candidates = pairing.candidates(&self.family)?;
-        Ok(Campaign::run(&candidates, &self.family.manifest.strategy, &mut objective)?)
+        let candidates = pairing.candidates(self.family.manifest, self.family.table)?;
+        Campaign::run(&candidates, &self.family.manifest.strategy, &mut objective)
     }
 
     fn selection(
@@ -234,16 +252,18 @@ impl Bench<'_> {
         published: &PublishedRow,
         campaign: &Campaign,
         winner: &Values,
-        baseline: Option<&Values>,
     ) -> Result<Selection, ExperimentError> {
         let weights = self.weights(pairing.pair)?;
-        let alone = |name: &str| -> Result<Values, ExperimentError> {
-            let mut subject = self.lab.subject(&Model::checkpoint(self.family.model(name)))?;
+        let values = |model: &Model| -> Result<Values, ExperimentError> {
+            let mut subject = self.lab.subject(model)?;
             weights
                 .iter()
                 .map(|(_, id)| Ok((id.clone(), self.run(&mut subject, id, Split::Test)?.values())))
                 .collect()
         };
+        let alone = |name: &str| values(&Model::checkpoint(self.family.model(name)));
+        let (recipe, _) = pairing.baseline(&self.family)?;
+        let baseline = values(&pairing.model(&self.family, &recipe, self.lab.watch())?)?;
         let ahead = |of: &Values| {
             let parts: Vec<(f64, &[f64], &[f64])> =
                 weights.iter().map(|(w, id)| (*w, winner[id].as_slice(), of[id].as_slice())).collect();
@@ -257,7 +277,7 @@ impl Bench<'_> {
         let test = mean_of(&parts);
         let best = campaign.best();
         Ok(Selection {
-            method: pairing.method.title(),
+            method: pairing.title(),
             models: published.models,
             candidates: campaign.measured.len(),
             lambda: best.candidate.direction.weights()[0],
@@ -267,7 +287,7 @@ impl Bench<'_> {
             n: test.n,
             ahead_of_first: ahead(&alone(pairing.pair[0])?),
             ahead_of_second: ahead(&alone(pairing.pair[1])?),
-            ahead_of_baseline: ahead(baseline.unwrap_or(winner)),
+            ahead_of_baseline: ahead(&baseline),
         })
     }
 }
@@ -293,20 +313,19 @@ struct MeanOfSkills<'a> {
 }
 
 impl MeanOfSkills<'_> {
-    fn scores(&self, candidate: &Candidate, share: f64) -> Result<Scores, ExperimentError> {
+    fn scores(&self, candidate: &Candidate, portion: &Portion) -> Result<Scores, ExperimentError> {
         let model = self.bench.merged(self.pairing, candidate)?;
         let mut subject = self.bench.lab.subject(&model)?;
-        let values = self.weights.iter().map(|(weight, id)| {
-            let items = &self.bench.items[&(id.clone(), Split::Validation)];
-            let first = &items[..(share * items.len() as f64).ceil() as usize];
-            Ok((*weight, self.bench.lab.evaluate(&mut subject, id, first)?.values()))
+        let values = self.weights.iter().enumerate().map(|(place, (weight, id))| {
+            let some = portion.of(place, &self.bench.items[&(id.clone(), Split::Validation)]);
+            Ok((*weight, self.bench.lab.evaluate(&mut subject, id, &some)?.values()))
         });
         Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
     }
 }
 
 impl Objective for MeanOfSkills<'_> {
-    fn measure(&mut self, candidate: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
-        self.scores(candidate, share).map_err(|e| ObjectiveError(Box::new(e)))
+    fn measure(&mut self, candidate: &Candidate, portion: &Portion) -> Result<Scores, ObjectiveError> {
+        self.scores(candidate, portion).map_err(|e| ObjectiveError(Box::new(e)))
     }
 }

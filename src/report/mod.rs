@@ -33,7 +33,7 @@ pub use figure::{
     CHOSEN, Chart, FIGURE2, FIGURE2_NOTES, FIGURE3, FIGURE3_NOTES, FIGURE4, FIGURE4_GAINS, FIGURE4_NOTES,
     FIGURE4_WEIGHTS, FIGURE5_GAINS, FIGURE5_NOTES, PublishedPoint, bars, landscape, published, radar,
 };
-pub use found::{Entrant, Found, Rival};
+pub use found::{Entrant, EstimateNote, Figure, Found, Rival};
 pub use page::{ItemDetail, RunDetail, Section, page};
 pub use paper::{Method, PublishedRow, TABLE1, TABLE1_NOTES};
 pub use png::png;

@@ -9,6 +9,8 @@ pub enum Method {
     Ties,
     /// Task arithmetic of randomly dropped deltas.
     Dare,
+    /// Σ w_k·θ_k: task arithmetic at s = 1.
+    Average,
 }
 
 impl Method {
@@ -18,6 +20,7 @@ impl Method {
             Self::TaskArithmetic => "Task Arithmetic",
             Self::Ties => "TIES-Merging",
             Self::Dare => "DARE",
+            Self::Average => "Average Merging",
         }
     }
 }

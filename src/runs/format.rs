@@ -3,6 +3,7 @@
 //! ```text
 //! <store>/runs/<run id>/run.json        what the run is: one RunManifest
 //! <store>/runs/<run id>/records.jsonl   one record a line, appended as facts come in
+//! <store>/runs/<run id>/open.json       how many items are asked for; there while that is not done
 //! ```
 //!
 //! The version counts up when an old reader could misread a new file; fields may be added without.
@@ -34,10 +35,19 @@ pub struct RunManifest {
     /// How programs were confined, where the benchmark runs any.
     #[serde(default)]
     pub confinement: Option<String>,
+    /// Digest of config and tokenizer. Runs that an older m3 began do not say it, nor what follows.
+    #[serde(default)]
+    pub companions: Option<Digest>,
+    /// Version of the benchmark's card.
+    #[serde(default)]
+    pub card: Option<u32>,
+    /// Version of its scorer.
+    #[serde(default)]
+    pub scorer: Option<u32>,
 }
 
 impl RunManifest {
-    /// A manifest in the current format.
+    /// A manifest in the current format, without what older ones do not say.
     pub fn new(
         model: Value,
         weights: Digest,
@@ -53,7 +63,30 @@ impl RunManifest {
             benchmark,
             numerics,
             confinement,
+            companions: None,
+            card: None,
+            scorer: None,
         }
+    }
+
+    /// The first setting in which another run differs: its name, its value here and there. What one of them does not say
+    /// is no difference.
+    pub(super) fn differs(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let of = |run: &Self| {
+            [
+                ("weights", Some(run.weights.hex())),
+                ("companions", run.companions.map(Digest::hex)),
+                ("benchmark", Some(run.benchmark.to_string())),
+                ("card", run.card.map(|version| version.to_string())),
+                ("scorer", run.scorer.map(|version| version.to_string())),
+                ("numerics", Some(run.numerics.clone())),
+                ("confinement", Some(run.confinement.clone().unwrap_or_default())),
+            ]
+        };
+        of(self).into_iter().zip(of(other)).find_map(|((what, here), (_, there))| {
+            let (here, there) = (here?, there?);
+            (here != there).then_some((what, here, there))
+        })
     }
 }
 
@@ -70,6 +103,13 @@ pub struct Answer {
     pub generated_tokens: usize,
     /// Why generation ended; none for a refused request.
     pub finish: Option<Finish>,
+}
+
+/// What `open.json` holds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Open {
+    /// How many items are asked for.
+    pub(super) items: usize,
 }
 
 /// One line of `records.jsonl`.
@@ -94,6 +134,9 @@ pub(super) enum Record {
         /// Digest of the item's row: a run holds every split, and splits may name their items alike.
         #[serde(default)]
         content: Option<Digest>,
+        /// Key of the answer that was judged; older records do not have it.
+        #[serde(default)]
+        answer: Option<Digest>,
         /// The verdict, in the words of the benchmark room.
         verdict: Value,
     },

@@ -1,17 +1,21 @@
 //! One run's facts: all in memory, each on disk before it counts.
 
 use super::RunError;
-use super::format::{Answer, Record};
+use super::format::{Answer, Open, Record};
 use crate::digest::Digest;
 use crate::files::{self, Append};
 use crate::ids::ItemId;
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+pub(super) const RECORDS: &str = "records.jsonl";
+const OPEN: &str = "open.json";
 
 /// The facts of one run.
 #[derive(Debug)]
 pub struct Ledger {
+    folder: PathBuf,
     log: Append,
     answers: HashMap<Digest, Answer>,
     verdicts: HashMap<Digest, Value>,
@@ -19,10 +23,11 @@ pub struct Ledger {
 
 impl Ledger {
     pub(super) fn open(folder: &Path) -> Result<Self, RunError> {
-        let path = folder.join("records.jsonl");
+        let path = folder.join(RECORDS);
         // Opening cuts a last line that a crash tore; every line that is left is whole.
         let log = Append::open(&path)?.ok_or_else(|| RunError::Busy { path: folder.to_owned() })?;
-        let mut ledger = Self { log, answers: HashMap::new(), verdicts: HashMap::new() };
+        let folder = folder.to_owned();
+        let mut ledger = Self { folder, log, answers: HashMap::new(), verdicts: HashMap::new() };
         for record in records(&path, &files::read_text(&path)?) {
             match record? {
                 Record::Answer { key, answer, .. } => {
@@ -46,6 +51,24 @@ impl Ledger {
         self.verdicts.get(key)
     }
 
+    /// Notes that so many items are asked for, and that some of them are not known yet. If the process dies, this stays.
+    pub fn begin(&self, items: usize) -> Result<(), RunError> {
+        if open(&self.folder)?.is_some_and(|before| before >= items) {
+            return Ok(());
+        }
+        let text = serde_json::to_string(&Open { items })
+            .unwrap_or_else(|_| unreachable!("it has string keys only"));
+        Ok(files::write(&self.folder.join(OPEN), text.as_bytes())?)
+    }
+
+    /// Notes that so many items were asked for and are known. A larger question that was stopped before stays open.
+    pub fn end(&self, items: usize) -> Result<(), RunError> {
+        match open(&self.folder)? {
+            Some(before) if before <= items => Ok(files::remove_file(&self.folder.join(OPEN))?),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes an answer down.
     pub fn record_answer(&mut self, key: Digest, item: &ItemId, answer: Answer) -> Result<(), RunError> {
         self.append(&Record::Answer { key, item: item.clone(), answer: answer.clone() })?;
@@ -53,16 +76,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a verdict down. `content` is the digest of the item's row.
+    /// Writes a verdict down. `content` is the digest of the item's row, `answer` the key of what was judged.
     pub fn record_verdict(
         &mut self,
         key: Digest,
         item: &ItemId,
         content: Digest,
+        answer: Digest,
         verdict: Value,
     ) -> Result<(), RunError> {
-        let item = item.clone();
-        self.append(&Record::Verdict { key, item, content: Some(content), verdict: verdict.clone() })?;
+        let (item, content, answer) = (item.clone(), Some(content), Some(answer));
+        self.append(&Record::Verdict { key, item, content, answer, verdict: verdict.clone() })?;
         self.verdicts.insert(key, verdict);
         Ok(())
     }
@@ -79,37 +103,15 @@ impl Ledger {
     }
 }
 
-/// A verdict in a run that is only read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredVerdict {
-    /// The item's name.
-    pub item: ItemId,
-    /// The digest of its row, which older records do not have.
-    pub content: Option<Digest>,
-    /// The verdict, in the words of the benchmark room.
-    pub verdict: Value,
-}
-
-/// The verdicts of the run in `folder`, the newest for each key, without opening it for writing: somebody may be at it.
-pub fn stored_verdicts(folder: &Path) -> Result<Vec<StoredVerdict>, RunError> {
-    let path = folder.join("records.jsonl");
-    let text = files::read_text(&path)?;
-    // What is behind the last line break is being written right now, or was torn by a crash.
-    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let mut found: Vec<StoredVerdict> = Vec::new();
-    let mut places: HashMap<Digest, usize> = HashMap::new();
-    for record in records(&path, whole) {
-        if let Record::Verdict { key, item, content, verdict } = record? {
-            let stored = StoredVerdict { item, content, verdict };
-            if let Some(&place) = places.get(&key) {
-                found[place] = stored;
-            } else {
-                places.insert(key, found.len());
-                found.push(stored);
-            }
-        }
+/// How many items are asked for that are not all known yet.
+pub(super) fn open(folder: &Path) -> Result<Option<usize>, RunError> {
+    let path = folder.join(OPEN);
+    if !files::is_file(&path) {
+        return Ok(None);
     }
-    Ok(found)
+    let open: Result<Open, _> = serde_json::from_str(&files::read_text(&path)?);
+    let open = open.map_err(|e| RunError::Damaged { path, line: e.line(), reason: e.to_string() })?;
+    Ok(Some(open.items))
 }
 
 /// An answer in a run that is only read.
@@ -135,7 +137,10 @@ pub fn stored_answers(folder: &Path) -> Result<Vec<StoredAnswer>, RunError> {
 }
 
 /// Every record in a file's text.
-fn records<'t>(path: &'t Path, text: &'t str) -> impl Iterator<Item = Result<Record, RunError>> + 't {
+pub(super) fn records<'t>(
+    path: &'t Path,
+    text: &'t str,
+) -> impl Iterator<Item = Result<Record, RunError>> + 't {
     text.lines().enumerate().map(move |(number, line)| {
         serde_json::from_str(line).map_err(|e| RunError::Damaged {
             path: path.to_owned(),
@@ -169,7 +174,7 @@ mod tests {
             for i in 0..3 {
                 ledger.record_answer(key(i), &"x".into(), answer("a\nb ü")).unwrap();
                 let verdict = serde_json::json!({ "value": i });
-                ledger.record_verdict(key(i + 10), &"x".into(), key(i), verdict).unwrap();
+                ledger.record_verdict(key(i + 10), &"x".into(), key(i), key(i), verdict).unwrap();
             }
         }
         let path = dir.path().join("records.jsonl");
@@ -184,6 +189,19 @@ mod tests {
             let again = Ledger::open(dir.path()).unwrap();
             assert_eq!(again.answer(&key(99)), Some(&answer("z")), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn a_question_stays_open_until_one_as_large_is_answered() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        ledger.begin(9).unwrap();
+        ledger.begin(2).unwrap();
+        ledger.end(2).unwrap();
+        assert_eq!(open(dir.path()).unwrap(), Some(9));
+        ledger.end(9).unwrap();
+        assert_eq!(open(dir.path()).unwrap(), None);
+        ledger.end(9).unwrap();
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The folder of runs.
 
-use super::format::{RunManifest, VERSION};
+use super::format::RunManifest;
 use super::{Ledger, Replies, RunError};
 use crate::files;
 use crate::ids::RunId;
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 /// A folder in which each run has a folder of its own.
@@ -33,7 +32,10 @@ impl Store {
         files::create_folder(&folder)?;
         let path = folder.join("run.json");
         if files::is_file(&path) {
-            check_version(&path)?;
+            let stored = super::manifest(&folder)?;
+            if let Some((what, stored, asked)) = stored.differs(manifest) {
+                return Err(RunError::Different { path, what, stored, asked });
+            }
         } else {
             let text = serde_json::to_string_pretty(manifest)
                 .unwrap_or_else(|_| unreachable!("a manifest has string keys only"));
@@ -41,31 +43,4 @@ impl Store {
         }
         Ledger::open(&folder)
     }
-}
-
-/// What the run in `folder` is.
-pub fn manifest(folder: &Path) -> Result<RunManifest, RunError> {
-    let path = folder.join("run.json");
-    check_version(&path)?;
-    serde_json::from_str(&files::read_text(&path)?).map_err(|e| RunError::Damaged {
-        path,
-        line: e.line(),
-        reason: e.to_string(),
-    })
-}
-
-fn check_version(path: &Path) -> Result<(), RunError> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u32,
-    }
-    let found: Version = serde_json::from_str(&files::read_text(path)?).map_err(|e| RunError::Damaged {
-        path: path.to_owned(),
-        line: e.line(),
-        reason: e.to_string(),
-    })?;
-    if found.version > VERSION {
-        return Err(RunError::Newer { path: path.to_owned(), found: found.version, readable: VERSION });
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Measure the candidates, keep the best, on a split of its own: the only loop of the street.
 
-use super::{Candidate, Fitness, Objective, ObjectiveError, Scores, Strategy};
+use super::{Aim, Candidate, Fitness, Objective, ObjectiveError, SearchError, Strategy, Study, Trial};
 use serde::{Deserialize, Serialize};
 
 /// A candidate with its fitness.
@@ -10,60 +10,84 @@ pub struct Measured {
     pub candidate: Candidate,
     /// How good it is, on the split of the search and on as many items as it came to.
     pub fitness: Fitness,
+    /// How good it is at each skill, where the aim knows skills.
+    pub skills: Vec<Fitness>,
 }
 
 /// A finished search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
-    /// All points, in the order of the space.
+    /// All points, those of the space first, in its order.
     pub measured: Vec<Measured>,
     /// Which of them won.
     pub winner: usize,
+    /// Which of them are not beaten in every skill, where that is what was sought.
+    pub front: Vec<usize>,
     /// Items that were asked of all candidates together.
     pub asked: usize,
+    /// On how many items proposals were measured, and how far such a mean is off, as the root of the mean square over
+    /// candidates that the items were not chosen by; none where they were measured on all.
+    pub estimate: Option<(usize, f64)>,
 }
 
 impl Campaign {
-    /// Measures candidates as the strategy says. The best of those who came to the last round wins, of equally good ones
-    /// the first, so that nothing but space and items decides. Nothing is kept here: the objective's own ledger makes a
-    /// resumed campaign cheap.
-    ///
-    /// # Panics
-    /// If there are no candidates, which a space does not allow.
-    pub fn run(
+    /// Measures candidates as the strategy says, and keeps the one with the best mean. The best of those who came to the last
+    /// round wins, of equally good ones the first, so that nothing but space and items decides. Nothing is kept here: the
+    /// objective's own ledger makes a resumed campaign cheap.
+    pub fn run<E: From<SearchError> + From<ObjectiveError>>(
         candidates: &[Candidate],
         strategy: &Strategy,
         objective: &mut dyn Objective,
-    ) -> Result<Self, ObjectiveError> {
-        assert!(!candidates.is_empty(), "a space has candidates");
-        let mut scores = vec![Scores::default(); candidates.len()];
-        let mut running: Vec<usize> = (0..candidates.len()).collect();
-        let mut share = strategy.first();
-        loop {
-            for &i in &running {
-                scores[i] = objective.measure(&candidates[i], share)?;
-            }
-            // Stable: of equally good ones the first stays first.
-            running.sort_by(|a, b| scores[*b].fitness().value.total_cmp(&scores[*a].fitness().value));
-            if share >= 1.0 {
-                break;
-            }
-            let leader = &scores[running[0]];
-            running = strategy.goes_on(&running, |i| {
-                let ahead = leader.ahead_of(&scores[i]);
-                (ahead.value, ahead.half_width)
-            });
-            running.sort_unstable();
-            // One alone needs no more rounds, only its figure.
-            share = if running.len() == 1 { 1.0 } else { strategy.next(share) };
+    ) -> Result<Self, E> {
+        let mut study = Study::new(candidates.to_vec(), strategy, Aim::Mean)?;
+        Self::go_on(&mut study, objective, &mut |_| Ok(()))
+    }
+
+    /// Takes a study to its end. `keep` is told of every change of it, and may write it down.
+    pub fn go_on<E: From<ObjectiveError>>(
+        study: &mut Study,
+        objective: &mut dyn Objective,
+        keep: &mut dyn FnMut(&Study) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        while let Some(ask) = study.ask() {
+            let scores = objective.measure(&ask.candidate, &ask.portion)?;
+            study.tell(ask, scores);
+            keep(study)?;
         }
-        let measured: Vec<Measured> = candidates
+        Ok(Self::of(study))
+    }
+
+    /// What a study has found.
+    fn of(study: &Study) -> Self {
+        let aim = study.aim();
+        let most = study.trials().iter().map(|trial| trial.scores.count()).max().unwrap_or(0);
+        let in_full = |trial: &Trial| trial.scores.count() == most && !trial.estimated;
+        let scores: Vec<_> =
+            study.trials().iter().map(|trial| in_full(trial).then_some(&trial.scores)).collect();
+        let front = aim.front(&scores);
+        let measured: Vec<Measured> = study
+            .trials()
             .iter()
-            .zip(&scores)
-            .map(|(candidate, scores)| Measured { candidate: candidate.clone(), fitness: scores.fitness() })
+            .map(|trial| Measured {
+                candidate: trial.candidate.clone(),
+                fitness: match study.anchors().filter(|_| trial.estimated) {
+                    None => aim.fitness(&trial.scores),
+                    // As uncertain as if it were in full, and by what the anchors may be off.
+                    Some(anchors) => {
+                        let Fitness { value, half_width, .. } = aim.fitness(&trial.scores);
+                        Fitness {
+                            value,
+                            half_width: half_width.hypot(anchors.half_width()),
+                            items: anchors.count(),
+                        }
+                    }
+                },
+                skills: aim.skills().iter().map(|skill| skill.mean(&trial.scores).into()).collect(),
+            })
             .collect();
         let asked = measured.iter().map(|m| m.fitness.items).sum();
-        Ok(Self { winner: running[0], measured, asked })
+        let estimate = study.anchors().map(|anchors| (anchors.count(), anchors.error));
+        Self { winner: study.winner().unwrap_or(0), measured, front, asked, estimate }
     }
 
     /// The best candidate.
@@ -77,7 +101,7 @@ mod tests {
     use super::*;
     use crate::merge::{Direction, DirectionLaw};
     use crate::random::Stream;
-    use crate::search::Race;
+    use crate::search::{Portion, Race, Scores};
     use crate::units::Scale;
 
     fn at(x: f64) -> Candidate {
@@ -93,12 +117,23 @@ mod tests {
     }
 
     impl Objective for Peak {
-        fn measure(&mut self, c: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
+        fn measure(&mut self, c: &Candidate, portion: &Portion) -> Result<Scores, ObjectiveError> {
             let skill = 1.0 - (c.direction.weights()[0] - self.peak).abs();
-            let n = (share * self.items.len() as f64).ceil() as usize;
             let right = |hard: &f64| f64::from(u8::from(*hard < skill));
-            Ok(Scores(vec![(1.0, self.items[..n].iter().map(right).collect())]))
+            Ok(Scores(vec![(1.0, portion.of(0, &self.items).iter().map(right).collect())]))
         }
+    }
+
+    fn run(candidates: &[Candidate], strategy: &Strategy, of: &mut Peak) -> Result<Campaign, Failed> {
+        Campaign::run(candidates, strategy, of)
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failed {
+        #[error(transparent)]
+        Search(#[from] SearchError),
+        #[error(transparent)]
+        Objective(#[from] ObjectiveError),
     }
 
     fn peak(seed: u64) -> Peak {
@@ -109,7 +144,7 @@ mod tests {
     #[test]
     fn the_best_wins_and_of_equals_the_first() {
         let candidates = [at(0.0), at(0.55), at(0.65), at(0.6), at(0.6), at(1.0)];
-        let done = Campaign::run(&candidates, &Strategy::Full, &mut peak(1)).unwrap();
+        let done = run(&candidates, &Strategy::Full, &mut peak(1)).unwrap();
         assert_eq!(done.winner, 3);
         assert_eq!(done.asked, 6 * 400);
     }
@@ -118,8 +153,8 @@ mod tests {
     fn a_race_finds_a_winner_as_good_for_an_eighth_of_the_items() {
         let candidates: Vec<Candidate> = (0..64).map(|i| at(f64::from(i) / 63.0)).collect();
         for seed in 0..20 {
-            let full = Campaign::run(&candidates, &Strategy::Full, &mut peak(seed)).unwrap();
-            let race = Campaign::run(&candidates, &Strategy::Race(Race::default()), &mut peak(seed)).unwrap();
+            let full = run(&candidates, &Strategy::Full, &mut peak(seed)).unwrap();
+            let race = run(&candidates, &Strategy::Race(Race::default()), &mut peak(seed)).unwrap();
             assert!(race.asked * 8 < full.asked, "seed {seed}: {} of {}", race.asked, full.asked);
             assert_eq!(race.best().fitness.items, 400, "the winner has a full figure");
             let (best, found) = (full.best().fitness, race.best().fitness);
@@ -136,7 +171,7 @@ mod tests {
             Race { first: 0.3, growth: 1.4, ..Race::default() },
         ] {
             let strategy = Strategy::Race(race);
-            let asked = Campaign::run(&candidates, &strategy, &mut peak(3)).unwrap().asked as f64;
+            let asked = run(&candidates, &strategy, &mut peak(3)).unwrap().asked as f64;
             // A share of the items is rounded up.
             let bound = 400.0 * strategy.looks(30) + 30.0;
             assert!(asked <= bound && asked > 0.2 * bound, "{race:?}: {asked} of {bound}");

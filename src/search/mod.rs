@@ -5,15 +5,32 @@
 //!
 //! - `space`: which candidates there are
 //! - `objective`: what is asked about a candidate
-//! - `strategy`: all in full, or a race
+//! - `aim`: what makes a candidate good: a mean, the worst drop, or a front
+//! - `strategy`: all in full, a race, a Gaussian process or CMA-ES, as a file says it
+//! - `study`: what has been measured and what is asked next, as a value that can be written down
+//! - `rounds`: a list of candidates, round by round
+//! - `anchors`: a few items that stand for all of them
+//! - `region`: the points that a strategy may propose
+//! - `process`: a Gaussian process over them, and what may be expected of a point
+//! - `evolution`: CMA-ES
 //! - `campaign`: measure them, keep the best (the only loop of the street)
 
+mod aim;
+mod anchors;
 mod campaign;
+mod evolution;
 mod objective;
+mod process;
+mod region;
+mod rounds;
 mod space;
 mod strategy;
+mod study;
 
+pub use aim::{Aim, Skill};
+pub use anchors::Anchors;
 pub use campaign::{Campaign, Measured};
-pub use objective::{Fitness, Objective, ObjectiveError, Scores};
+pub use objective::{Fitness, Objective, ObjectiveError, Portion, Scores};
 pub use space::{Candidate, Directions, SearchError, Space};
-pub use strategy::{Race, Strategy};
+pub use strategy::{CmaEs, GaussianProcess, Race, Strategy};
+pub use study::{Ask, Study, Trial};

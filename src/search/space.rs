@@ -54,6 +54,40 @@ pub enum SearchError {
         /// What it is.
         got: f64,
     },
+    /// A strategy without anything to propose.
+    #[error(
+        "`{kind}` has nothing to look for: one model at one magnitude has no direction; name more models, or two scales"
+    )]
+    Nothing {
+        /// The strategy.
+        kind: &'static str,
+    },
+    /// More candidates than may be measured.
+    #[error(
+        "`trials` of the strategy is {trials}, but [space] alone gives {given} candidates, which are measured first; allow more, or give fewer"
+    )]
+    Trials {
+        /// What is allowed.
+        trials: usize,
+        /// What there is.
+        given: usize,
+    },
+    /// Too few candidates to tell items apart by.
+    #[error(
+        "with `items` the strategy tells items apart by the {given} candidates that [space] gives, and needs at least three; give it more"
+    )]
+    Few {
+        /// What there is.
+        given: usize,
+    },
+    /// A strategy that drops candidates by one figure.
+    #[error(
+        "`{kind}` keeps what is best by one figure, and a front has none; take `full` or `gaussian_process`, or another `aim`"
+    )]
+    NoFront {
+        /// The strategy.
+        kind: &'static str,
+    },
     /// A law that does not fit.
     #[error(transparent)]
     Direction(#[from] MergeError),

@@ -1,10 +1,15 @@
-//! How candidates are measured: all in full, or in a race.
+//! How candidates are found and measured, as a file says it: those of the space in full or in a race, or more of them, proposed
+//! by what has been measured.
 
 use super::SearchError;
 use crate::statistics::Z95;
 use serde::{Deserialize, Serialize};
 
-/// How candidates are measured.
+/// Candidates that a strategy may measure at most; fitting a process to more takes seconds for each.
+const MOST: usize = 1000;
+const MOST_FITTED: usize = 300;
+
+/// How candidates are found and measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Strategy {
@@ -13,6 +18,50 @@ pub enum Strategy {
     Full,
     /// Round by round on more items, while those that fall behind drop out.
     Race(Race),
+    /// After the candidates of the space, each next one is that of which a Gaussian process expects most.
+    GaussianProcess(GaussianProcess),
+    /// After the candidates of the space, generations of a normal law that moves to where candidates are good.
+    CmaEs(CmaEs),
+}
+
+/// Proposals by expected improvement (Jones, Schonlau & Welch 1998) on λ × s.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GaussianProcess {
+    /// Candidates altogether, those of the space among them.
+    pub trials: usize,
+    /// Seed of the points among which each proposal is chosen.
+    pub seed: u64,
+    /// Items of each benchmark on which proposals are measured, those that stand best for all of them; 0 for all.
+    pub items: usize,
+}
+
+impl Default for GaussianProcess {
+    fn default() -> Self {
+        Self { trials: 40, seed: 0, items: 0 }
+    }
+}
+
+/// Proposals by CMA-ES (Hansen 2016) on λ × s; points outside are moved to the nearest that is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CmaEs {
+    /// Candidates altogether, those of the space among them.
+    pub trials: usize,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Standard deviation at first, where λ and s span 1.
+    pub sigma: f64,
+    /// Candidates in a generation; 0 for 4 + ⌊3·ln n⌋ in n dimensions.
+    pub population: usize,
+    /// Items of each benchmark on which proposals are measured, those that stand best for all of them; 0 for all.
+    pub items: usize,
+}
+
+impl Default for CmaEs {
+    fn default() -> Self {
+        Self { trials: 60, seed: 0, sigma: 0.3, population: 0, items: 0 }
+    }
 }
 
 /// A race: successive halving (Jamieson & Talwalkar 2016) in which the paired statistics of racing (Maron & Moore 1993) may
@@ -37,16 +86,73 @@ impl Default for Race {
 }
 
 impl Strategy {
-    /// Refuses a race that could not begin or would never end.
+    /// Its name in a file.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Race(_) => "race",
+            Self::GaussianProcess(_) => "gaussian_process",
+            Self::CmaEs(_) => "cma_es",
+        }
+    }
+
+    /// How many candidates a strategy that proposes measures altogether; none where there is a list.
+    pub const fn trials(&self) -> Option<usize> {
+        match self {
+            Self::Full | Self::Race(_) => None,
+            Self::GaussianProcess(settings) => Some(settings.trials),
+            Self::CmaEs(settings) => Some(settings.trials),
+        }
+    }
+
+    /// How many items of each benchmark proposals are measured on; 0 for all.
+    pub(super) const fn items(&self) -> usize {
+        match self {
+            Self::Full | Self::Race(_) => 0,
+            Self::GaussianProcess(settings) => settings.items,
+            Self::CmaEs(settings) => settings.items,
+        }
+    }
+
+    /// The seed of a strategy that proposes.
+    pub(super) const fn seed(&self) -> u64 {
+        match self {
+            Self::Full | Self::Race(_) => 0,
+            Self::GaussianProcess(settings) => settings.seed,
+            Self::CmaEs(settings) => settings.seed,
+        }
+    }
+
+    /// Refuses a strategy that could not begin or would never end.
     pub fn check(&self) -> Result<(), SearchError> {
-        let Self::Race(race) = self else { return Ok(()) };
         let share = |x: f64| x > 0.0 && x <= 1.0;
-        let rules: [(&'static str, f64, bool, &'static str); 4] = [
-            ("first", race.first, share(race.first), "above 0 and at most 1"),
-            ("growth", race.growth, race.growth > 1.0 && race.growth.is_finite(), "above 1"),
-            ("keep", race.keep, share(race.keep), "above 0 and at most 1"),
-            ("sigmas", race.sigmas, race.sigmas > 0.0, "above 0"),
-        ];
+        let rules: Vec<(&'static str, f64, bool, &'static str)> = match self {
+            Self::Full => Vec::new(),
+            Self::Race(race) => vec![
+                ("first", race.first, share(race.first), "above 0 and at most 1"),
+                ("growth", race.growth, race.growth > 1.0 && race.growth.is_finite(), "above 1"),
+                ("keep", race.keep, share(race.keep), "above 0 and at most 1"),
+                ("sigmas", race.sigmas, race.sigmas > 0.0, "above 0"),
+            ],
+            Self::GaussianProcess(GaussianProcess { trials, .. }) => {
+                vec![("trials", *trials as f64, (1..=MOST_FITTED).contains(trials), "between 1 and 300")]
+            }
+            Self::CmaEs(settings) => vec![
+                (
+                    "trials",
+                    settings.trials as f64,
+                    (1..=MOST).contains(&settings.trials),
+                    "between 1 and 1000",
+                ),
+                ("sigma", settings.sigma, share(settings.sigma), "above 0 and at most 1"),
+                (
+                    "population",
+                    settings.population as f64,
+                    settings.population == 0 || (2..=MOST).contains(&settings.population),
+                    "0, or between 2 and 1000",
+                ),
+            ],
+        };
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((key, got, _, range)) => Err(SearchError::Strategy { key, range, got }),
             None => Ok(()),
@@ -55,6 +161,9 @@ impl Strategy {
 
     /// How many times all items are looked at, at most; those of the rounds before, whose answers are known, count again.
     pub fn looks(&self, candidates: usize) -> f64 {
+        if let Some(trials) = self.trials() {
+            return trials.max(candidates) as f64;
+        }
         let (mut looks, mut running, mut share) = (0.0, candidates, self.first());
         loop {
             looks += running as f64 * share;
@@ -68,24 +177,24 @@ impl Strategy {
     /// How many of these go on at most.
     fn most(&self, running: usize) -> usize {
         match self {
-            Self::Full => running,
             Self::Race(race) => ((race.keep * running as f64).ceil() as usize).max(2),
+            _ => running,
         }
     }
 
     /// Share of the items in the first round.
     pub(super) fn first(&self) -> f64 {
         match self {
-            Self::Full => 1.0,
             Self::Race(race) => race.first,
+            _ => 1.0,
         }
     }
 
     /// Share of the items in the next round.
     pub(super) fn next(&self, share: f64) -> f64 {
         match self {
-            Self::Full => 1.0,
             Self::Race(race) => (share * race.growth).min(1.0),
+            _ => 1.0,
         }
     }
 

@@ -2,6 +2,9 @@
 
 use crate::cli::{Project, home};
 use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A search over the embedded family with this space and strategy.
 fn quest(project: &Project, rest: &str) -> String {
@@ -87,6 +90,26 @@ fn a_search_that_cannot_be_made_is_refused_before_a_model_runs() {
     let strategy = |text: &str| refused(&format!("{SPACE}[strategy]\n{text}"));
     assert!(strategy("kind = \"race\"\ngrowth = 1.0\n").contains("growth"));
     assert!(strategy("kind = \"guess\"\n").contains("guess"));
+    assert!(strategy("kind = \"gaussian_process\"\ntrials = 3\n").contains("`trials` of the strategy is 3"));
+    assert!(strategy("kind = \"gaussian_process\"\nfirst = 0.1\n").contains("first"));
+    assert!(strategy("kind = \"cma_es\"\nsigma = 0.0\n").contains("sigma"));
+    let aim = |aim: &str, rest: &str| {
+        quest(&project, rest);
+        let text = project.read("mix.toml").replace("limit = 8", &format!("limit = 8\naim = {aim:?}"));
+        let file = project.write("aim.toml", &text);
+        let said = project.m3(&["search", file.to_str().unwrap(), "--out", "out"]).fails(1);
+        assert!(!project.path("out/runs").exists(), "{said}");
+        said
+    };
+    assert!(aim("best", SPACE).contains("best"));
+    let race = format!("{SPACE}[strategy]\nkind = \"race\"\n");
+    assert!(aim("pareto", &race).contains("a front has none"));
+    let skills = |skills: &str| aim("worst_drop", &format!("{SPACE}[skills]\n{skills}\n"));
+    assert!(skills("math = [\"gsm8k\"]").contains("`humaneval` of [objective] is in none"));
+    assert!(skills("all = [\"gsm8k\", \"humaneval\", \"mbpp\"]").contains("`mbpp` is in [skills]"));
+    assert!(skills("a = [\"gsm8k\"]\nb = [\"gsm8k\", \"humaneval\"]").contains("2 times"));
+    assert!(aim("mean", &format!("{SPACE}[skills]\na = [\"gsm8k\"]\n")).contains("a mean has weights"));
+    quest(&project, &format!("{SPACE}[strategy]\nkind = \"guess\"\n"));
     let file = project.write(
         "none.toml",
         &project.read("mix.toml").replace("gsm8k = 1.0\nhumaneval = 3.0\n", "").replace("guess", "full"),
@@ -97,4 +120,106 @@ fn a_search_that_cannot_be_made_is_refused_before_a_model_runs() {
         .write("bench.toml", &project.read("none.toml").replace("[objective]", "[objective]\nno_such = 1.0"));
     let none = project.m3(&["search", file.to_str().unwrap(), "--out", "out"]).fails(1);
     assert!(none.contains("no_such"), "{none}");
+}
+
+/// Starts a search and does not wait for it.
+fn start(project: &Project, file: &str, out: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_m3"))
+        .args(["search", file, "--out", out, "--json", "--home"])
+        .arg(home())
+        .current_dir(project.root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The only search that is written down under `out`.
+fn written(project: &Project, out: &str) -> Option<(PathBuf, Value)> {
+    let file = std::fs::read_dir(project.path(out).join("search")).ok()?.next()?.unwrap().path();
+    let value = serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
+    Some((file, value))
+}
+
+#[test]
+fn a_search_that_proposes_is_killed_and_goes_on_with_the_same_candidates() {
+    let project = Project::new();
+    let space = "[space]\nscales = [0.75, 1.25]\n";
+    for kind in ["gaussian_process", "cma_es"] {
+        let file = quest(&project, &format!("{space}[strategy]\nkind = {kind:?}\ntrials = 10\nseed = 5\n"));
+        // No programs, which take a busy machine long.
+        project.write("mix.toml", &project.read("mix.toml").replace("humaneval", "math"));
+        let whole = found(&project, &file, &format!("whole-{kind}"));
+        assert_eq!(whole["candidates"].as_array().unwrap().len(), 10, "six of the space, four proposed");
+        assert_eq!(whole["strategy"], kind);
+        let out = format!("killed-{kind}");
+        let trials = || {
+            let known = written(&project, &out).map(|(_, w)| w["study"]["trials"].clone());
+            let measured = |t: &&Value| t["scores"].as_array().is_some_and(|s| !s.is_empty());
+            known.map_or(0, |trials| trials.as_array().unwrap().iter().filter(measured).count())
+        };
+        // Killed once it has proposed one.
+        let mut child = start(&project, &file, &out);
+        while trials() < 7 && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let (path, kept) = written(&project, &out).unwrap();
+        let before = kept["study"]["trials"].as_array().unwrap().clone();
+        let again = found(&project, &file, &out);
+        assert_eq!(again, whole, "{kind}");
+        let (_, after) = written(&project, &out).unwrap();
+        assert_eq!(after["study"]["trials"].as_array().unwrap()[..before.len()], before[..]);
+        // Without what was written down it comes to the same from the answers alone.
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(found(&project, &file, &out), whole, "{kind}");
+        std::fs::write(&path, "{\"version\": 1, \"ke").unwrap();
+        let said = project.m3(&["search", &file, "--out", &out]);
+        assert!(said.stderr().contains("begins again"), "{}", said.stderr());
+        std::fs::write(&path, "{\"version\": 2}").unwrap();
+        let newer = project.m3(&["search", &file, "--out", &out]).fails(1);
+        assert!(newer.contains("newer m3"), "{newer}");
+    }
+}
+
+#[test]
+fn the_worst_drop_and_the_front_are_told_skill_by_skill() {
+    let project = Project::new();
+    let file = quest(&project, SPACE);
+    let text = project.read("mix.toml");
+    let with = |aim: &str| {
+        project.write("mix.toml", &text.replace("limit = 8", &format!("limit = 8\naim = {aim:?}")))
+    };
+    with("worst_drop");
+    let drop = found(&project, &file, "out");
+    assert_eq!(drop["skills"], serde_json::json!(["gsm8k", "humaneval"]));
+    let candidates = drop["candidates"].as_array().unwrap();
+    let mean = |c: &Value, skill: usize| c["skills"][skill]["mean"].as_f64().unwrap();
+    // Each model alone is a candidate at s = 1, so that the best at a skill is among them.
+    let alone: Vec<&Value> =
+        candidates.iter().filter(|c| c["direction"].as_array().unwrap().contains(&1.0.into())).collect();
+    assert_eq!(alone.len(), 2);
+    let best: Vec<f64> = (0..2).map(|k| alone.iter().map(|c| mean(c, k)).fold(0.0, f64::max)).collect();
+    for c in candidates {
+        let kept = (0..2).map(|k| 100.0 * mean(c, k) / best[k]).fold(f64::INFINITY, f64::min);
+        assert!((c["validation"].as_f64().unwrap() - kept).abs() < 1e-9, "{c} {best:?}");
+    }
+    assert!(project.read("out/search.md").contains("validation kept %"));
+
+    with("pareto");
+    let front = found(&project, &file, "out");
+    let candidates = front["candidates"].as_array().unwrap();
+    let on: Vec<usize> =
+        front["front"].as_array().unwrap().iter().map(|i| i.as_u64().unwrap() as usize).collect();
+    for i in 0..candidates.len() {
+        let beats = |j: &usize| {
+            let better = |k: usize| mean(&candidates[*j], k) - mean(&candidates[i], k);
+            (0..2).all(|k| better(k) >= 0.0) && (0..2).any(|k| better(k) > 0.0)
+        };
+        assert_eq!(on.contains(&i), !(0..candidates.len()).any(|j| beats(&j)), "{i} of {front}");
+    }
+    assert!(on.contains(&(front["winner"].as_u64().unwrap() as usize)), "{front}");
+    assert!(project.read("out/search.md").contains("on the front"));
 }

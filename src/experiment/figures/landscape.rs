@@ -21,7 +21,7 @@ pub(super) fn figure(bench: &Bench<'_>, work: &dyn Fn(f64)) -> Result<Chart, Exp
     let manifest = bench.family.manifest;
     let Landscape { pair, steps, scales, share } = &manifest.landscape;
     let pair = PAIRS.into_iter().find(|known| known.join("+") == *pair).unwrap_or(PAIRS[0]);
-    let pairing = Pairing { method: Method::TaskArithmetic, pair };
+    let pairing = Pairing { method: Method::TaskArithmetic, dare: false, pair };
     let mut skills: Vec<(f64, BenchmarkId)> = Vec::new();
     for name in pair {
         let skill = manifest.skill(name, NAME)?;
@@ -29,7 +29,7 @@ pub(super) fn figure(bench: &Bench<'_>, work: &dyn Fn(f64)) -> Result<Chart, Exp
     }
     let lambdas: Vec<f64> = (0..=*steps).map(|i| f64::from(i) / f64::from(*steps)).collect();
     let all = skills.iter().map(|(_, id)| count(bench, id, Split::Validation)).sum::<usize>() as f64;
-    let looks = manifest.strategy.looks(pairing.candidates(&bench.family)?.len());
+    let looks = manifest.strategy.looks(pairing.candidates(manifest, NAME)?.len());
     work(all * (looks + share * (lambdas.len() * scales.len()) as f64));
 
     let mut rows = Vec::new();

@@ -30,7 +30,7 @@ pub(super) fn figure(bench: &Bench<'_>, work: &dyn Fn(f64)) -> Result<Chart, Exp
     let mut gains = Vec::new();
     for (m, (method, method_id)) in METHODS.into_iter().enumerate() {
         for pair in PAIRS {
-            let pairing = Pairing { method, pair };
+            let pairing = Pairing { method, dare: false, pair };
             let (recipe, s) = pairing.baseline(&bench.family)?;
             let plain = pairing.model(&bench.family, &recipe, bench.lab.watch())?;
             let campaign = bench.search(pairing)?;
@@ -121,7 +121,9 @@ fn looks(bench: &Bench<'_>, columns: &[([&'static str; 2], BenchmarkId)]) -> Res
     let mut total = 0.0;
     for (method, _) in METHODS {
         for pair in PAIRS {
-            let looks = manifest.strategy.looks(Pairing { method, pair }.candidates(&bench.family)?.len());
+            let looks = manifest
+                .strategy
+                .looks(Pairing { method, dare: false, pair }.candidates(manifest, NAME)?.len());
             for name in pair {
                 let skill = manifest.skill(name, NAME)?;
                 total +=

@@ -13,7 +13,7 @@ use crate::report::{
     Amount, Block, Chart, Entry, FIGURE2, FIGURE2_NOTES, FIGURE3, FIGURE3_NOTES, FIGURE4, FIGURE4_GAINS,
     FIGURE4_NOTES, FIGURE4_WEIGHTS, Heading, Line, Point, PublishedPoint, Sheet, bars, published, radar,
 };
-use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Scores};
+use crate::search::{Campaign, Candidate, Objective, ObjectiveError, Portion, Scores};
 use crate::units::Scale;
 
 /// The models in the order of λ, with the paper's names.
@@ -217,7 +217,7 @@ impl<'a> Three<'a> {
         let candidates: Vec<Candidate> =
             settings.iter().map(Setting::candidate).collect::<Result<_, ExperimentError>>()?;
         let strategy = &self.bench.family.manifest.strategy;
-        let campaign = Campaign::run(&candidates, strategy, &mut Mean(self))?;
+        let campaign = Campaign::run::<ExperimentError>(&candidates, strategy, &mut Mean(self))?;
         Ok(settings[campaign.winner].clone())
     }
 
@@ -242,15 +242,14 @@ impl<'a> Three<'a> {
         &self,
         candidate: &Candidate,
         split: Split,
-        share: f64,
+        portion: &Portion,
     ) -> Result<Vec<Evaluation>, ExperimentError> {
         let mut subject = self.bench.lab.subject(&self.merged(candidate)?)?;
-        let one = |(_, id): &(f64, BenchmarkId)| {
-            let items = &self.bench.items[&(id.clone(), split)];
-            let first = &items[..(share * items.len() as f64).ceil() as usize];
-            self.bench.lab.evaluate(&mut subject, id, first)
+        let one = |(place, (_, id)): (usize, &(f64, BenchmarkId))| {
+            let items = portion.of(place, &self.bench.items[&(id.clone(), split)]);
+            self.bench.lab.evaluate(&mut subject, id, &items)
         };
-        self.skills.iter().map(one).collect()
+        self.skills.iter().enumerate().map(one).collect()
     }
 
     /// A row of the test split.
@@ -261,7 +260,7 @@ impl<'a> Three<'a> {
         setting: &Setting,
         theirs: &[PublishedPoint],
     ) -> Result<(Line, Vec<Evaluation>), ExperimentError> {
-        let found = self.evaluations(&setting.candidate()?, Split::Test, 1.0)?;
+        let found = self.evaluations(&setting.candidate()?, Split::Test, &Portion::Share(1.0))?;
         let cells = found.iter().map(|e| entry(e, published(theirs, id, e.benchmark.as_str()))).collect();
         let point = setting.point()?;
         let lambda: Vec<String> = point.lambda.iter().map(|l| format!("{l:.2}")).collect();
@@ -301,8 +300,8 @@ impl<'a> Three<'a> {
 struct Mean<'a>(&'a Three<'a>);
 
 impl Objective for Mean<'_> {
-    fn measure(&mut self, candidate: &Candidate, share: f64) -> Result<Scores, ObjectiveError> {
-        let found = self.0.evaluations(candidate, Split::Validation, share);
+    fn measure(&mut self, candidate: &Candidate, portion: &Portion) -> Result<Scores, ObjectiveError> {
+        let found = self.0.evaluations(candidate, Split::Validation, portion);
         let found = found.map_err(|e| ObjectiveError(Box::new(e)))?;
         Ok(Scores(self.0.skills.iter().zip(&found).map(|((weight, _), e)| (*weight, e.values())).collect()))
     }

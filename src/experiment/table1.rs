@@ -44,7 +44,7 @@ pub fn table1(
     // Everything that can be wrong is found before the first model runs.
     let family = Family::open(manifest, &["base", "lm", "math", "code"], TABLE, options)?;
     let ids = benchmarks(manifest);
-    let whole = Whole(watch);
+    let whole = Whole::new(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
     let mut items = BTreeMap::new();
     for id in &ids {

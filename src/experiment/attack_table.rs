@@ -32,7 +32,7 @@ pub fn attack_table(
     let family = Family::open(manifest, &["base", "lm", "math", "code"], published.name, options)?;
     let mut ids: Vec<BenchmarkId> = manifest.skills.values().flatten().cloned().collect();
     ids.extend(DATA.map(BenchmarkId::from));
-    let whole = Whole(watch);
+    let whole = Whole::new(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
     let mut jobs = BTreeMap::new();
     for data in DATA {

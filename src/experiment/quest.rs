@@ -181,7 +181,7 @@ pub fn search(
 ) -> Result<(Found, Recipe), ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
     let weights = quest.weights();
-    let whole = Whole(watch);
+    let whole = Whole::new(watch);
     let lab = Lab::open(settings, quest.objective.keys(), &whole)?;
     let mut items = BTreeMap::new();
     for id in quest.objective.keys() {

@@ -57,7 +57,7 @@ pub(super) fn measure(
     // Everything that can be wrong is found before the first model runs.
     let family = Family::open(manifest, &["base", "lm", "math", "code"], table, options)?;
     let ids = benchmarks(manifest);
-    let whole = Whole(watch);
+    let whole = Whole::new(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
     let mut items = BTreeMap::new();
     for id in &ids {

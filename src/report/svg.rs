@@ -32,21 +32,21 @@ pub struct Svg {
 /// The same classes in both themes: `f` fills, `l` lines, `t` texts, 1 to 6 for series.
 const LIGHT: &str = "\
 .m3-bg{fill:#fff}.m3-t{fill:#1b1f24}.m3-q{fill:#57606a}.m3-axis{stroke:#57606a}.m3-grid{stroke:#d8dee4}\
-.m3-ink{stroke:#1b1f24}.m3-paper{fill:#fff}\
+.m3-ink{stroke:#1b1f24}.m3-paper{fill:#fff}.m3-halo{stroke:#fff;stroke-width:3.5;stroke-opacity:.75}\
 .m3-f1{fill:#1f6fb2}.m3-f2{fill:#d2691e}.m3-f3{fill:#2e8b57}.m3-f4{fill:#8250a8}.m3-f5{fill:#b8860b}.m3-f6{fill:#5b6770}\
 .m3-l1{stroke:#1f6fb2}.m3-l2{stroke:#d2691e}.m3-l3{stroke:#2e8b57}.m3-l4{stroke:#8250a8}.m3-l5{stroke:#b8860b}\
 .m3-l6{stroke:#5b6770}";
 const DARK: &str = "\
 .m3-bg{fill:#15181d}.m3-t{fill:#e6edf3}.m3-q{fill:#9aa5b1}.m3-axis{stroke:#9aa5b1}.m3-grid{stroke:#2d333b}\
-.m3-ink{stroke:#e6edf3}.m3-paper{fill:#15181d}\
+.m3-ink{stroke:#e6edf3}.m3-paper{fill:#15181d}.m3-halo{stroke:#15181d}\
 .m3-f1{fill:#58a6e6}.m3-f2{fill:#f0955a}.m3-f3{fill:#5cc48a}.m3-f4{fill:#bd93e0}.m3-f5{fill:#e0b94a}.m3-f6{fill:#98a4af}\
 .m3-l1{stroke:#58a6e6}.m3-l2{stroke:#f0955a}.m3-l3{stroke:#5cc48a}.m3-l4{stroke:#bd93e0}.m3-l5{stroke:#e0b94a}\
 .m3-l6{stroke:#98a4af}";
 /// Text has one family, whose letters ship with the program for bitmaps; a browser may take its own.
 const SHAPES: &str = "\
 .m3-text{font-family:'DejaVu Sans',Verdana,sans-serif;font-size:12px}.m3-big{font-size:17px}.m3-small{font-size:10.5px}\
-.m3-thin{stroke-width:1;fill:none}.m3-wide{stroke-width:2;fill:none}.m3-faint{fill-opacity:.1}.m3-open{stroke-width:1.6}\
-.m3-dash{stroke-dasharray:4 3}";
+.m3-thin{stroke-width:1;fill:none}.m3-wide{stroke-width:2;fill:none}.m3-wider{stroke-width:4;fill:none}\
+.m3-widest{stroke-width:6.5;fill:none}.m3-faint{fill-opacity:.1}.m3-open{stroke-width:1.6}";
 
 impl Svg {
     /// An empty picture. `title` and `about` are what a screen reader says.

@@ -66,7 +66,7 @@ pub fn figure(
     let mut ids: Vec<BenchmarkId> = skills().chain(outside()).cloned().collect();
     ids.sort();
     ids.dedup();
-    let whole = Whole(watch);
+    let whole = Whole::new(watch);
     let lab = Lab::open(settings, &ids, &whole)?;
     let mut items = BTreeMap::new();
     for id in &ids {

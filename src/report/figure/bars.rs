@@ -62,10 +62,16 @@ fn panel(svg: &mut Svg, area: Area, block: &Block, names: &[String]) {
                 svg.rect((x + 1.5, y), (bar - 3.0, at(0.0) - y), &fill(colour), &tip);
                 if let Some((low, high)) = ours.ci95 {
                     above = at(high);
-                    svg.line((centre, at(low)), (centre, above), "m3-thin m3-ink");
-                    for end in [at(low), above] {
-                        svg.line((centre - 4.0, end), (centre + 4.0, end), "m3-thin m3-ink");
+                    for class in ["m3-halo", "m3-thin m3-ink"] {
+                        svg.line((centre, at(low)), (centre, above), class);
+                        for end in [at(low), above] {
+                            svg.line((centre - 4.0, end), (centre + 4.0, end), class);
+                        }
                     }
+                }
+                if let Some(theirs) = entry.published.map(at) {
+                    // Not behind the sign of the published value.
+                    above = if (theirs - above + 8.0).abs() < 14.0 { above.min(theirs - 5.0) } else { above };
                 }
                 let text = ours.number();
                 svg.text((centre, above - 4.0), Anchor::Middle, "m3-small m3-t", &text);

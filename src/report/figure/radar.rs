@@ -2,12 +2,14 @@
 
 use super::Chart;
 use super::frame::{fill, frame, items, reach, series, stroke, tip};
-use crate::report::svg::Anchor;
+use crate::report::svg::{Anchor, Svg};
 use crate::report::{Block, Sheet};
 use std::f64::consts::TAU;
 
 const HEIGHT: f64 = 460.0;
 const RADIUS: f64 = 175.0;
+/// From one row's points to the next one's, across an axis.
+const ASIDE: f64 = 7.0;
 
 /// Draws the sheet's first block.
 pub fn radar(sheet: Sheet) -> Chart {
@@ -43,6 +45,8 @@ pub fn radar(sheet: Sheet) -> Chart {
             d if d < -20.0 => Anchor::End,
             _ => Anchor::Middle,
         };
+        // Above the highest ring's number.
+        let y = if anchor == Anchor::Middle && y < cy { y - 14.0 } else { y };
         svg.text((x, y), anchor, "m3-t", &heading.title);
         svg.text((x, y + 14.0), anchor, "m3-small m3-q", &items(&block, axis));
     }
@@ -50,25 +54,37 @@ pub fn radar(sheet: Sheet) -> Chart {
         let value = |axis: usize| row.cells.get(axis).and_then(|c| c.ours.as_ref()).map_or(0.0, |m| m.value);
         let corners: Vec<_> = (0..block.columns.len()).map(|axis| at(axis, value(axis))).collect();
         svg.path(&corners, true, &format!("m3-faint {}", fill(r)));
-        svg.path(&corners, true, &format!("m3-wide {}", stroke(r)));
+        // Of lines that lie on each other the lower ones are wider.
+        let width = match block.rows.len() - r {
+            1 => "m3-wide",
+            2 => "m3-wider",
+            _ => "m3-widest",
+        };
+        svg.path(&corners, true, &format!("{width} {}", stroke(r)));
     }
-    points(&mut svg, &block, &at);
+    let aside = |axis: usize, value: f64, r: usize| {
+        let angle = TAU * axis as f64 / block.columns.len() as f64;
+        let shift = ASIDE * (r as f64 - (block.rows.len() - 1) as f64 / 2.0);
+        let (x, y) = at(axis, value);
+        (x + shift * angle.cos(), y + shift * angle.sin())
+    };
+    points(&mut svg, &block, &aside);
     Chart { sheet, svg }
 }
 
-/// Intervals, corners and published values, in front of all areas.
-fn points(svg: &mut crate::report::svg::Svg, block: &Block, at: &dyn Fn(usize, f64) -> (f64, f64)) {
+/// Intervals, corners and published values in front of all areas, those of each row a little aside from the others'.
+fn points(svg: &mut Svg, block: &Block, at: &dyn Fn(usize, f64, usize) -> (f64, f64)) {
     for (r, row) in block.rows.iter().enumerate() {
         for (axis, (entry, heading)) in row.cells.iter().zip(&block.columns).enumerate() {
             let tip = tip(row, &heading.title, entry);
             if let Some(ours) = &entry.ours {
                 if let Some((low, high)) = ours.ci95 {
-                    svg.line(at(axis, low), at(axis, high), &format!("m3-wide {}", stroke(r)));
+                    svg.line(at(axis, low, r), at(axis, high, r), &format!("m3-wide {}", stroke(r)));
                 }
-                svg.disc(at(axis, ours.value), 3.5, &fill(r), &tip);
+                svg.disc(at(axis, ours.value, r), 3.5, &fill(r), &tip);
             }
             if let Some(theirs) = entry.published {
-                svg.diamond(at(axis, theirs), 5.0, &format!("m3-open m3-paper {}", stroke(r)), &tip);
+                svg.diamond(at(axis, theirs, r), 5.0, &format!("m3-open m3-paper {}", stroke(r)), &tip);
             }
         }
     }

@@ -14,6 +14,7 @@ import corpus
 import figures
 import finetune
 import llama
+import masked
 import pretrain
 import split
 import tokens
@@ -139,6 +140,13 @@ def train_experts(options) -> None:
         llama.save(weights, SHAPE, tokenizer, options.models / name)
 
 
+def train_masked(options) -> None:
+    """Train the masked language model."""
+    folder = options.models / "masked"
+    masked.train(folder, options.work / "masked.log", options.masked_minutes, options.seed)
+    print(masked.measure(folder, options.seed))
+
+
 def measure(options) -> None:
     """Let every model answer the benchmark sets."""
     figures.measure(options.models, options.datasets, options.work / "marks.json")
@@ -157,7 +165,8 @@ def write_preview(options) -> None:
 
 
 STEPS = {"datasets": write_datasets, "tokenizer": write_tokenizer, "text": write_base_text, "preview": write_preview,
-         "base": train_base, "settle": settle_base, "experts": train_experts, "measure": measure, "figures": write_figures}
+         "base": train_base, "settle": settle_base, "experts": train_experts, "masked": train_masked,
+         "measure": measure, "figures": write_figures}
 
 
 def main() -> None:
@@ -169,6 +178,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "target" / "family", help="tokenizer, base text, logs")
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
     parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
+    parser.add_argument("--masked-minutes", type=float, default=10, help="time budget of the masked language model's training")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

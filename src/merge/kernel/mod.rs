@@ -89,7 +89,9 @@ pub(super) fn blend<F: Real>(
             #[inline(always)]
             || {
                 block(facts, &slice, &mut room, out);
-                rounds.iter().for_each(|dtype| dtype.round_block(out));
+                for dtype in rounds {
+                    dtype.round_block(out);
+                }
             },
         );
     }

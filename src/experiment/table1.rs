@@ -74,6 +74,7 @@ pub(super) fn measure(
 
     let mut rows = Vec::new();
     let mut selection = Vec::new();
+    let mut baselines: Vec<(Pairing, Values)> = Vec::new();
     for (published, job) in jobs {
         let row = match job {
             Job::Alone(name) => {
@@ -83,7 +84,9 @@ pub(super) fn measure(
             Job::Baseline(pairing) => {
                 let (recipe, s) = pairing.baseline(&bench.family)?;
                 let model = pairing.model(&bench.family, &recipe, &whole)?;
-                bench.test(&model, pairing.title(), published, Some(0.5), Some(s))?.0
+                let (row, values) = bench.test(&model, pairing.title(), published, Some(0.5), Some(s))?;
+                baselines.push((*pairing, values));
+                row
             }
             Job::Search(pairing) => {
                 let campaign = bench.search(*pairing)?;
@@ -100,7 +103,8 @@ pub(super) fn measure(
                     100.0 * best.fitness.value
                 );
                 watch.observe(&Event::Note { text: &note });
-                selection.push(bench.selection(*pairing, published, &campaign, &values)?);
+                let known = baselines.iter().find(|(of, _)| of == pairing).map(|(_, values)| values);
+                selection.push(bench.selection(*pairing, published, &campaign, &values, known)?);
                 row
             }
         };
@@ -252,6 +256,7 @@ impl Bench<'_> {
         published: &PublishedRow,
         campaign: &Campaign,
         winner: &Values,
+        baseline: Option<&Values>,
     ) -> Result<Selection, ExperimentError> {
         let weights = self.weights(pairing.pair)?;
         let values = |model: &Model| -> Result<Values, ExperimentError> {
@@ -262,8 +267,13 @@ impl Bench<'_> {
                 .collect()
         };
         let alone = |name: &str| values(&Model::checkpoint(self.family.model(name)));
-        let (recipe, _) = pairing.baseline(&self.family)?;
-        let baseline = values(&pairing.model(&self.family, &recipe, self.lab.watch())?)?;
+        // A table may have no row for it.
+        let baseline = if let Some(known) = baseline {
+            known.clone()
+        } else {
+            let (recipe, _) = pairing.baseline(&self.family)?;
+            values(&pairing.model(&self.family, &recipe, self.lab.watch())?)?
+        };
         let ahead = |of: &Values| {
             let parts: Vec<(f64, &[f64], &[f64])> =
                 weights.iter().map(|(w, id)| (*w, winner[id].as_slice(), of[id].as_slice())).collect();

@@ -8,9 +8,10 @@ const LENGTHS: [f64; 8] = [0.05, 0.1, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0];
 /// What a value may be off by beside the process, as a share of its variance. Items are the same for all candidates, but few:
 /// the figure is a step function of λ.
 const NOISES: [f64; 5] = [1e-4, 1e-3, 1e-2, 0.1, 0.5];
-/// The length scale that is likeliest before anything is known, and how far off by a factor e^SPREAD it may easily be.
+/// The length scale that is likeliest before anything is known, and how far off by a factor e^SPREAD it may easily be. With a wider
+/// one, two magnitudes with like figures make s seem not to matter, and nothing between them is ever asked.
 const LENGTH: f64 = 0.35;
-const SPREAD: f64 = 1.0;
+const SPREAD: f64 = 0.5;
 
 /// A process with a Matérn 5/2 kernel, fitted to points and values by the maximum of the marginal likelihood with a log-normal
 /// prior of the length scales (Rasmussen & Williams 2006, section 5.4.1; Snoek et al. 2012 for the kernel).

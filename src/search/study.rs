@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 /// Points that a Gaussian process is asked about for each proposal: anywhere, and near the best ones.
 const ANYWHERE: usize = 768;
 const NEARBY: usize = 256;
+/// Every how many proposals one is where the process knows least.
+const EXPLORES: usize = 4;
 /// Once more about the best of them, ever nearer.
 const CLOSER: usize = 8;
 /// Proposals that are measured in full at the end, where they were measured on anchors.
@@ -215,7 +217,7 @@ impl Study {
         self.trials.iter().any(|trial| same(&trial.candidate, candidate))
     }
 
-    /// The point of which most may be expected.
+    /// The point of which most may be expected; every few proposals the one of which least is known.
     fn proposal(&self, region: &Region) -> Option<Candidate> {
         let Strategy::GaussianProcess(settings) = &self.strategy else { return None };
         let mut stream = Stream::new(settings.seed, "gaussian process", self.trials.len() as u64);
@@ -224,6 +226,8 @@ impl Study {
         let points: Vec<Point> = self.trials.iter().map(|trial| region.point(&trial.candidate)).collect();
         let process = Process::fit(&points, &values)?;
         let best = process.best();
+        // Length scales that few points suggest may be far too long, and nothing that is expected to improve would ever show it.
+        let explores = (self.trials.len() - self.given).is_multiple_of(EXPLORES);
         let mut order: Vec<usize> = (0..points.len()).collect();
         order.sort_by(|a, b| process.at(&points[*b]).0.total_cmp(&process.at(&points[*a]).0));
         order.truncate(4);
@@ -231,7 +235,9 @@ impl Study {
         let look = |point: Point, found: &mut Option<(f64, Point, Candidate)>| {
             let Some(candidate) = region.candidate(&point).filter(|c| !self.is_known(c)) else { return };
             // What is asked is the point on the grid.
-            let expected = process.log_improvement(&region.point(&candidate), best);
+            let there = region.point(&candidate);
+            let expected =
+                if explores { process.at(&there).1 } else { process.log_improvement(&there, best) };
             if found.as_ref().is_none_or(|(known, ..)| expected > *known) {
                 *found = Some((expected, point, candidate));
             }

@@ -137,7 +137,10 @@ fn start(project: &Project, file: &str, out: &str) -> Child {
 
 /// The only search that is written down under `out`.
 fn written(project: &Project, out: &str) -> Option<(PathBuf, Value)> {
-    let file = std::fs::read_dir(project.path(out).join("search")).ok()?.next()?.unwrap().path();
+    // A file that was being replaced when the process was killed lies beside it.
+    let mut files =
+        std::fs::read_dir(project.path(out).join("search")).ok()?.map(|file| file.unwrap().path());
+    let file = files.find(|file| file.extension().is_some_and(|ending| ending == "json"))?;
     let value = serde_json::from_str(&std::fs::read_to_string(&file).ok()?).ok()?;
     Some((file, value))
 }

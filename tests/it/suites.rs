@@ -3,13 +3,13 @@
 use crate::cli::{Project, home};
 use serde_json::Value;
 
-/// The embedded suite with four items of each split and few candidates.
+/// The embedded suite with two items of each split and few candidates.
 fn cut(project: &Project) -> String {
     let text = std::fs::read_to_string(home().join("experiments/tiny.toml")).unwrap();
     let here = |text: &str, folder: &str| {
         text.replace(&format!("\"../{folder}"), &format!("\"{}", home().join(folder).display()))
     };
-    let text = here(&here(&text, "models"), "datasets").replace("[models]", "limit = 4\n[models]");
+    let text = here(&here(&text, "models"), "datasets").replace("[models]", "limit = 2\n[models]");
     let text = text.replace("alphas = [0.5, 2.0], draws = 4", "alphas = [0.5], draws = 1");
     project.write("cut.toml", &text).to_str().unwrap().to_owned()
 }
@@ -34,7 +34,7 @@ fn table7_has_m3_dare_and_both_beside_what_was_published() {
     assert_eq!(cell("lm+math/average/dare", "gsm8k")["lambda"], 0.5);
     assert_eq!(cell("lm+math/ties/m3+dare", "gsm8k")["s"], 0.5);
     for cell in cells.iter().filter(|c| c["column"] != "alpaca_eval") {
-        assert!(cell["n"] == 4 && cell["ours"].is_number() && cell["run"].is_string(), "{cell}");
+        assert!(cell["n"] == 2 && cell["ours"].is_number() && cell["run"].is_string(), "{cell}");
     }
     // At s = 1 an average with M³ is task arithmetic with M³.
     for column in ["gsm8k", "math", "humaneval", "mbpp"] {
@@ -86,7 +86,7 @@ fn a_dry_run_says_what_a_table_takes_and_does_nothing() {
     )
     .unwrap();
     assert!(here["models"].as_array().unwrap().iter().all(|m| m["here"] == true), "{here}");
-    assert!(here["data"].as_array().unwrap().iter().all(|d| d["here"] == true && d["test"] == 4), "{here}");
+    assert!(here["data"].as_array().unwrap().iter().all(|d| d["here"] == true && d["test"] == 2), "{here}");
     assert!(here["hours"].is_null());
     let said = project.m3(&["reproduce", "table2", "--suite", &suite, "--dry-run"]).fails(1);
     assert!(said.contains("table1 and table7"), "{said}");

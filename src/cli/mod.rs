@@ -7,6 +7,7 @@
 //! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `bench`, `data`, `merge`,
 //!   `inspect`, `generate`,
 //!   `doctor`
+//! - `judging`: who judges, as the flags of `judge` and `eval` say
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
@@ -23,6 +24,7 @@ mod forecast;
 mod generate;
 mod inspect;
 mod judge;
+mod judging;
 mod merge;
 mod output;
 mod reproduce;

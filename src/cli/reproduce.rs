@@ -1,19 +1,17 @@
 //! `m3 reproduce TABLE`
 
 use super::args::{Reproduce, TableName};
+use super::attack::masked_lm;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
 use crate::attack::Resources;
 use crate::bench::DataSource;
-use crate::checkpoint::model_folder;
-use crate::engine::MaskedBert;
-use crate::experiment::{self, ExperimentError, Manifest};
+use crate::experiment::{self, Manifest};
 use crate::files;
 use crate::report::{TABLE2, TABLE5, TABLE6, Table, export};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
@@ -28,9 +26,8 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
     };
     if let Some(published) = attacked {
         let mut resources = Resources::default();
-        if let Some(model) = args.masked_lm.as_ref().filter(|_| args.table == TableName::Table6) {
-            let folder = model_folder(model, &settings.open(output)).map_err(ExperimentError::from)?;
-            resources.masked = Some(Arc::new(MaskedBert::load(&folder)?));
+        if args.table == TableName::Table6 {
+            resources.masked = Some(masked_lm(args.masked_lm.as_ref(), settings, output)?);
         }
         let open = settings.open(output);
         let table = experiment::attack_table(&published, &manifest, lab, &open, &resources, output)?;

@@ -250,6 +250,12 @@ pub trait Complete {
         None
     }
 
+    /// Tokens that were run through the model so far, where the engine knows it: those of a beginning that several prompts have
+    /// count once.
+    fn tokens_run(&self) -> Option<u64> {
+        None
+    }
+
     /// What makes two engines' answers comparable: implementation, element type, and a version that changes whenever
     /// an answer could. Part of every answer's key.
     fn numerics(&self) -> String;

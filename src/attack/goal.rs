@@ -31,6 +31,13 @@ pub trait Victim {
     /// How often the model is right under `prompt`. Once it is certain to reach `hopeless`, it may stop and say
     /// [`Accuracy::AtLeast`] of a number that is no smaller.
     fn accuracy(&mut self, prompt: &str, hopeless: Option<f64>) -> Result<Accuracy, AttackError>;
+
+    /// Says that all of these prompts will be asked next, so that what they have in common can be computed once. If `bounded`,
+    /// some of them may be given up.
+    fn coming(&mut self, prompts: &[&str], bounded: bool) -> Result<(), AttackError> {
+        let _ = (prompts, bounded);
+        Ok(())
+    }
 }
 
 /// The performance drop rate (clean − attacked) / clean (PromptBench, Zhu et al. 2023, equation 2); none where the model

@@ -213,7 +213,6 @@ impl Attack {
     ) -> Result<Found, AttackError> {
         let original = self.read(prompt);
         let mut hunt = Hunt { victim, budget: budget.unwrap_or(usize::MAX), queries: Vec::new() };
-        hunt.ask(Stage::Clean, prompt, None)?;
         let mut draws = Draws::new(seed);
         let winner = match self.search {
             Search::BruteForce | Search::Listed => {
@@ -222,10 +221,16 @@ impl Attack {
                 if candidates.is_empty() {
                     return Err(AttackError::NoCandidate { attack: self.name });
                 }
+                let all = std::iter::once(&original).chain(&candidates);
+                hunt.coming(all, self.rules.bounded)?;
+                hunt.ask(Stage::Clean, prompt, None)?;
                 let bound = self.rules.bounded.then_some(f64::INFINITY);
                 hunt.best_of(&candidates, bound)?.map_or(0, |(_, query)| query)
             }
-            Search::Greedy(ranking) => self.greedy(&original, ranking, &mut hunt, &mut draws)?,
+            Search::Greedy(ranking) => {
+                hunt.ask(Stage::Clean, prompt, None)?;
+                self.greedy(&original, ranking, &mut hunt, &mut draws)?
+            }
         };
         let out_of_budget = hunt.left() == 0;
         Ok(Found { queries: hunt.queries, winner, out_of_budget })
@@ -239,9 +244,11 @@ impl Attack {
         draws: &mut Draws,
     ) -> Result<usize, AttackError> {
         let words = self.attacked(original);
+        let without: Vec<AttackedText> = words.iter().map(|&at| ranking.without(original, at)).collect();
+        hunt.coming(&without, false)?;
         let mut scores = Vec::with_capacity(words.len());
-        for &at in words.iter().take(hunt.left()) {
-            scores.push(hunt.ask(Stage::Ranking, ranking.without(original, at).text(), None)?);
+        for text in without.iter().take(hunt.left()) {
+            scores.push(hunt.ask(Stage::Ranking, text.text(), None)?);
         }
         let (mut current, mut query, mut score) = (original.clone(), 0, None);
         for at in ranking::descending(&scores) {
@@ -251,6 +258,7 @@ impl Attack {
             let candidates = self.candidates(&current, original, &[words[at]], draws)?;
             // A candidate that is no worse for the model than what there is cannot be taken.
             let bound = self.rules.bounded.then(|| score.map_or(f64::INFINITY, |_| hunt.accuracy(query)));
+            hunt.coming(&candidates, self.rules.bounded)?;
             let Some((best, asked)) = hunt.best_of(&candidates, bound)? else { continue };
             let found = hunt.score(asked);
             if score.is_none_or(|score| found > score) {
@@ -280,6 +288,16 @@ impl Hunt<'_> {
     /// What the reference maximises: the accuracy that is lost.
     fn score(&self, query: usize) -> f64 {
         self.accuracy(0) - self.accuracy(query)
+    }
+
+    /// Announces as many of these as the budget allows.
+    fn coming<'t>(
+        &mut self,
+        texts: impl IntoIterator<Item = &'t AttackedText>,
+        bounded: bool,
+    ) -> Result<(), AttackError> {
+        let prompts: Vec<&str> = texts.into_iter().take(self.left()).map(AttackedText::text).collect();
+        if prompts.len() > 1 { self.victim.coming(&prompts, bounded) } else { Ok(()) }
     }
 
     fn ask(&mut self, stage: Stage, prompt: &str, hopeless: Option<f64>) -> Result<f64, AttackError> {

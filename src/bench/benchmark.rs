@@ -239,6 +239,32 @@ impl Benchmark {
         Self::assemble(self.id().as_str(), self.card.clone(), template.into(), self.cases.1.clone())
     }
 
+    /// The same benchmark with the likeliest label as the answer, where the card's labels are numbered 0, 1 and so on: nothing is
+    /// generated, and no answer is invalid. `None` where answers are no such labels.
+    pub fn by_likelihood(&self) -> Result<Option<Self>, BenchError> {
+        let options = &self.card.scorer.options;
+        let (Some(labels), Some(field)) =
+            (options.get("labels").and_then(toml::Value::as_table), options.get("field"))
+        else {
+            return Ok(None);
+        };
+        let mut numbered: Vec<_> =
+            labels.iter().filter_map(|(label, number)| Some((number.as_integer()?, label.clone()))).collect();
+        numbered.sort();
+        if numbered.is_empty() || !numbered.iter().map(|(number, _)| *number).eq(0..labels.len() as i64) {
+            return Ok(None);
+        }
+        let choices = numbered.into_iter().map(|(_, label)| toml::Value::from(label)).collect();
+        let mut card = self.card.clone();
+        "multiple_choice".clone_into(&mut card.scorer.name);
+        card.scorer.options = toml::Table::from_iter([
+            ("doc_to_choice".to_owned(), toml::Value::Array(choices)),
+            ("doc_to_target".to_owned(), field.clone()),
+        ]);
+        let template = self.prompt.source().to_owned();
+        Self::assemble(self.id().as_str(), card, template.into(), self.cases.1.clone()).map(Some)
+    }
+
     /// The labels that answers are, where the card has some.
     pub fn labels(&self) -> Vec<String> {
         let labels = self.card.scorer.options.get("labels").and_then(toml::Value::as_table);

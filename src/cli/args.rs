@@ -70,7 +70,7 @@ pub(super) struct Reproduce {
     /// Say what the table will take (models, data, rows, time), and do nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub.
+    /// The masked language model of table6: a folder of a BertForMaskedLM, or its name on the hub [default: the embedded one].
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(super) masked_lm: Option<ModelRef>,
     #[command(flatten)]
@@ -85,7 +85,7 @@ pub(super) enum TableName {
     Table2,
     /// DeepWordBug on the prompts of SST-2 and CoLA.
     Table5,
-    /// BERT-Attack on the prompts of SST-2 and CoLA; needs --masked-lm.
+    /// BERT-Attack on the prompts of SST-2 and CoLA.
     Table6,
     /// Pairs by averages, task arithmetic and TIES with M³, with DARE, and with both.
     Table7,
@@ -138,11 +138,37 @@ pub(super) struct Eval {
     #[command(flatten)]
     pub(super) running: Running,
     #[command(flatten)]
+    pub(super) judging: JudgingFlags,
+    #[command(flatten)]
     pub(super) server: Server,
 }
 
-/// A server that speaks OpenAI's protocol: vLLM, SGLang, TGI, llama.cpp, OpenAI's own.
+/// Who judges the answers of alpaca_eval.
 #[derive(Debug, Group)]
+#[command(next_help_heading = "A judge")]
+pub(super) struct JudgingFlags {
+    /// Who judges answers that no rule can score: an annotator, as `m3 judge` takes it.
+    #[arg(long, value_name = "NAME")]
+    pub(super) annotator: Option<String>,
+    /// The answers that the model's are compared with, as `m3 judge` takes them [default: those in the data].
+    #[arg(long, value_name = "FILE", requires = "annotator")]
+    pub(super) reference: Option<PathBuf>,
+    /// The checkpoint that an annotator by likelihood compares with, in this process.
+    #[arg(long = "judge", value_name = "MODEL", value_parser = model, requires = "annotator")]
+    pub(super) checkpoint: Option<ModelRef>,
+    /// The address of the judge's server, where --base-url is that of the model's [default: --base-url].
+    #[arg(long, value_name = "URL", requires = "annotator", conflicts_with = "checkpoint")]
+    pub(super) judge_url: Option<String>,
+    /// The model that the judge's server is asked for [default: the annotator's].
+    #[arg(long, value_name = "NAME", requires = "annotator", conflicts_with = "checkpoint")]
+    pub(super) judge_model: Option<String>,
+    /// In which order the judge is shown the answers [default: as the annotator says, which is both for those that ship].
+    #[arg(long, value_enum, requires = "annotator")]
+    pub(super) order: Option<OrderName>,
+}
+
+/// A server that speaks OpenAI's protocol: vLLM, SGLang, TGI, llama.cpp, OpenAI's own.
+#[derive(Clone, Debug, Group)]
 #[command(next_help_heading = "A server")]
 pub(super) struct Server {
     /// The server's address, up to and without /chat/completions.
@@ -251,7 +277,7 @@ pub(super) struct Attack {
     /// A model or a recipe file, as `m3 eval` takes it.
     #[arg(value_parser = model, required = true)]
     pub(super) model: Option<ModelRef>,
-    /// Benchmarks whose answers are labels, separated by commas.
+    /// Benchmarks whose answers are labels, separated by commas: names, or folders with a benchmark.toml.
     #[arg(long, value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) bench: Vec<String>,
     #[command(flatten)]
@@ -259,6 +285,9 @@ pub(super) struct Attack {
     /// The prompt to attack, with `{content}` where the item's text goes [default: the benchmark's].
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: Option<String>,
+    /// How it is told what the model answers: by the label that it generates, or by the one that it thinks the likeliest.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) labels_by: LabelsByName,
     /// Ask at most so many prompts in each attack.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(2..))]
     pub(super) budget: Option<u64>,
@@ -273,6 +302,15 @@ pub(super) struct Attack {
     pub(super) limit: Option<u64>,
     #[command(flatten)]
     pub(super) running: Running,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum LabelsByName {
+    /// The label in its answer, as the paper reads it.
+    #[default]
+    Generation,
+    /// The label with the largest log-likelihood after the prompt: cheaper, and no answer is invalid.
+    Likelihood,
 }
 
 #[derive(Debug, Subcommand)]
@@ -311,7 +349,8 @@ pub(super) struct Attacking {
     /// Synonyms for textbugger and textfooler: a file of word vectors, or a WordNet folder.
     #[arg(long, value_name = "PATH")]
     pub(super) synonyms: Option<PathBuf>,
-    /// The masked language model of bertattack: a folder of a BertForMaskedLM, or its name on the hub.
+    /// The masked language model of bertattack: a folder of a BertForMaskedLM, or its name on the hub [default: the embedded
+    /// one].
     #[arg(long, value_name = "MODEL", value_parser = model)]
     pub(super) masked_lm: Option<ModelRef>,
     /// A BERT sentence encoder, for attacks that ask for candidates that mean the same [default: none].

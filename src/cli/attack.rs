@@ -1,21 +1,26 @@
 //! `m3 attack MODEL|RECIPE --bench … --attack …`, and `m3 attack preview`
 
-use super::args::{Attack as Args, AttackCommand, AttackPreview, Attacking, RulesName};
+use super::args::{Attack as Args, AttackCommand, AttackPreview, Attacking, LabelsByName, RulesName};
 use super::failure::Failure;
 use super::output::Output;
 use super::settings::{Settings, split};
 use crate::attack::{
     Attack, AttackError, AttackName, Resources, Rules, Stage, Synonyms, check_prompt, read_prompts,
 };
-use crate::checkpoint::model_folder;
+use crate::bench::Benchmark;
+use crate::checkpoint::{ModelRef, model_folder};
 use crate::engine::{MaskedBert, SentenceBert};
 use crate::event::{Event, Observer};
-use crate::experiment::{Attacked, ExperimentError, Figure, Lab, Model, Target, attack};
+use crate::experiment::{Attacked, ExperimentError, Figure, Lab, LabelsBy, Model, Target, attack};
 use crate::ids::BenchmarkId;
+use crate::masked::MaskedLm;
 use serde_json::json;
 use std::fmt::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// The embedded masked language model, within the project.
+const MASKED_LM: &str = "models/tiny/masked";
 
 pub(super) fn run(args: &Args, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     if let Some(AttackCommand::Preview(preview)) = &args.preview {
@@ -25,15 +30,20 @@ pub(super) fn run(args: &Args, settings: &Settings, output: &Output) -> Result<E
         return Err(Failure::request("name a model or a recipe file"));
     };
     // Everything that can be wrong is found before the model is opened.
-    let ids: Vec<BenchmarkId> = args.bench.iter().map(|b| b.as_str().into()).collect();
+    let benchmarks = args.bench.iter().map(|name| Benchmark::open(name)).collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<BenchmarkId> = benchmarks.iter().map(|b| b.id().clone()).collect();
     let data = settings.data(args.data.as_deref())?;
     let limit = args.limit.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     let budget = args.budget.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
     let quiet = Quiet(output);
-    let lab = Lab::open(settings.lab(&args.running, data, limit)?, &ids, &quiet)?;
+    let lab = Lab::with(settings.lab(&args.running, data, limit)?, benchmarks, &quiet)?;
+    let labels_by = match args.labels_by {
+        LabelsByName::Generation => LabelsBy::Generation,
+        LabelsByName::Likelihood => LabelsBy::Likelihood,
+    };
     let targets = ids
         .iter()
-        .map(|id| Target::new(&lab, id, split(args.split), args.prompt.as_deref()))
+        .map(|id| Target::new(&lab, id, split(args.split), args.prompt.as_deref())?.labels_by(labels_by))
         .collect::<Result<Vec<_>, _>>()?;
     let flags = &args.attacking;
     let resources = resources(flags, settings, output)?;
@@ -132,8 +142,8 @@ fn resources(flags: &Attacking, settings: &Settings, output: &Output) -> Result<
     {
         resources.synonyms = Some(<dyn Synonyms>::open(path)?);
     }
-    if let Some(model) = flags.masked_lm.as_ref().filter(|_| uses(&[AttackName::BertAttack])) {
-        resources.masked = Some(Arc::new(MaskedBert::load(&folder(model)?)?));
+    if uses(&[AttackName::BertAttack]) {
+        resources.masked = Some(masked_lm(flags.masked_lm.as_ref(), settings, output)?);
     }
     if let Some(model) =
         flags.encoder.as_ref().filter(|_| uses(&[AttackName::BertAttack, AttackName::TextBugger]))
@@ -146,6 +156,19 @@ fn resources(flags: &Attacking, settings: &Settings, output: &Output) -> Result<
     Ok(resources)
 }
 
+/// The masked language model that was named, or else the embedded one.
+pub(super) fn masked_lm(
+    named: Option<&ModelRef>,
+    settings: &Settings,
+    output: &Output,
+) -> Result<Arc<dyn MaskedLm>, Failure> {
+    let folder = match named {
+        Some(model) => model_folder(model, &settings.open(output)).map_err(ExperimentError::from)?,
+        None => settings.home()?.join(MASKED_LM),
+    };
+    Ok(Arc::new(MaskedBert::load(&folder)?))
+}
+
 fn percent(x: f64) -> String {
     format!("{:.2} %", 100.0 * x)
 }
@@ -155,7 +178,12 @@ fn range(ci95: Option<(f64, f64)>) -> String {
 }
 
 fn told(one: &Attacked, profile: &str) -> String {
-    let mut text = format!("{} on {} ({profile} profile, seed {})\n", one.attack, one.benchmark, one.seed);
+    let by = match one.labels_by {
+        LabelsBy::Generation => "generated labels",
+        LabelsBy::Likelihood => "the likeliest label",
+    };
+    let mut text =
+        format!("{} on {} ({profile} profile, {by}, seed {})\n", one.attack, one.benchmark, one.seed);
     let mut line = |says: String| {
         let _ = writeln!(text, "  {says}");
     };
@@ -179,6 +207,11 @@ fn told(one: &Attacked, profile: &str) -> String {
         "{} prompts asked{}",
         one.queries.len(),
         if one.out_of_budget { ", all that the budget allows" } else { "" }
+    ));
+    let run = one.tokens.run.map_or_else(|| "unknown".to_owned(), |run| run.to_string());
+    line(format!(
+        "model tokens: {run} run by this command; the same questions one example a call: {}",
+        one.tokens.one_example_a_call
     ));
     for note in &one.notes {
         line(format!("note: {note}"));

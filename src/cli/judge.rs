@@ -1,26 +1,21 @@
 //! `m3 judge alpaca_eval --outputs FILE --reference FILE --annotator NAME`
 
-use super::args::{Judge, OrderName};
+use super::args::Judge;
 use super::failure::{Failure, UNSCORED};
+use super::judging::{self, Asked};
 use super::output::Output;
 use super::settings::Settings;
-use crate::chat::Chat;
-use crate::event::{Event, Observer};
-use crate::experiment::{EngineChoice, ExperimentError, Judging, Model};
+use crate::experiment::ExperimentError;
 use crate::files;
 use crate::judge::{
-    Annotation, Annotator, Figures, Gamed, Glm, LengthControlled, Order, OutputsFile, Pair, PositionBias,
-    leaderboard, length_controlled,
+    Annotation, Figures, Gamed, Glm, LengthControlled, OutputsFile, PositionBias, leaderboard,
+    length_controlled,
 };
-use crate::remote::Remote;
 use crate::runs::Store;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Points of bias from which a judge's verdicts say more about the order than about the answers.
-const BIASED: f64 = 25.0;
 
 /// What the verdicts on one model sum up to.
 #[derive(Serialize)]
@@ -71,15 +66,7 @@ pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<
         files::write(&folder.join("annotations.json"), Annotation::file(&rows).as_bytes())?;
         files::write(&folder.join("leaderboard.csv"), leaderboard(model, &figures, full).as_bytes())?;
     }
-    let bias = PositionBias::of(&rows);
-    if let Some(bias) = bias.filter(|b| b.points.abs() >= BIASED) {
-        let text = format!(
-            "the judge prefers the answer shown {} by {:.1} points: its verdicts are about the order, not the answers",
-            if bias.points > 0.0 { "first" } else { "second" },
-            bias.points.abs()
-        );
-        output.observe(&Event::Warning { text: &text });
-    }
+    let bias = judging::position_bias(&rows, output);
     let summed = Judged {
         model,
         reference: rows.first().map_or("", |row| &row.generator_1),
@@ -117,86 +104,34 @@ fn limit(args: &Judge) -> usize {
 
 /// New ones.
 fn ask(args: &Judge, settings: &Settings, output: &Output) -> Result<Verdicts, Failure> {
-    let (Some(outputs), Some(reference), Some(name)) = (&args.outputs, &args.reference, &args.annotator)
+    let (Some(outputs), Some(reference), Some(annotator)) = (&args.outputs, &args.reference, &args.annotator)
     else {
         return Err(Failure::request("--outputs, --reference and --annotator are needed, or --annotations"));
     };
-    let annotator = Annotator::open(name)?;
     let (outputs, reference) = (OutputsFile::read(outputs)?, OutputsFile::read(reference)?);
     let mut pairs = outputs.against(&reference, args.partial)?;
     pairs.truncate(limit(args));
-    let folder = args.results.clone().unwrap_or_else(|| {
-        args.out.join("judge").join(file_name(&format!("{}-{}", outputs.generator(), annotator.name)))
-    });
+    let asked = Asked {
+        annotator,
+        checkpoint: args.checkpoint.as_ref(),
+        model: args.model.as_deref(),
+        model_flag: "--model",
+        server: &args.server,
+        order: args.order,
+    };
+    let judge = judging::Judge::open(&asked, settings, output)?;
+    let folder = args
+        .results
+        .clone()
+        .unwrap_or_else(|| judging::folder(&args.out, outputs.generator(), &judge.annotator));
     files::check_writable(&folder)?;
     let store = Store::open(&args.out).map_err(ExperimentError::Run)?;
-    let (rows, cost) = put(args, settings, output, &annotator, &pairs, &store)?;
+    let replies = store.replies().map_err(ExperimentError::Run)?;
+    let (rows, cost) = judge.judge(&pairs, replies, output)?;
     for (name, file) in [("model_outputs.json", &outputs), ("reference_outputs.json", &reference)] {
         files::write(&folder.join(name), file.text().as_bytes())?;
     }
     Ok(Verdicts { rows, cost, results: Some(folder) })
-}
-
-/// Puts the pairs to whom the flags name.
-fn put(
-    args: &Judge,
-    settings: &Settings,
-    output: &Output,
-    annotator: &Annotator,
-    pairs: &[Pair],
-    store: &Store,
-) -> Result<(Vec<Annotation>, Option<f64>), Failure> {
-    let order = match args.order {
-        Some(OrderName::Both) => Order::Both,
-        Some(OrderName::Seeded) => Order::Seeded,
-        None => annotator.order(),
-    };
-    let replies = store.replies().map_err(ExperimentError::Run)?;
-    let judging = |identity: &str| Judging::new(annotator, order, pairs, identity, replies, output);
-    if let Some(checkpoint) = &args.checkpoint {
-        let model = Model::open(checkpoint, settings.hub(), output)?;
-        let mut judging = judging(&EngineChoice::default().identity(&model)?);
-        judging.ask_likelihoods(&mut || Ok(EngineChoice::default().load(&model)?))?;
-        return Ok((judging.annotations(), None));
-    }
-    let model = args.model.as_deref().or(annotator.model()).ok_or_else(|| {
-        let how = if annotator.by_likelihood() {
-            "name a checkpoint at hand with --judge, or a server with --base-url and --model"
-        } else {
-            "name the one to ask with --model"
-        };
-        Failure::request(format!("the annotator `{}` is for any model: {how}", annotator.name))
-    })?;
-    let price = annotator.price().filter(|_| args.model.is_none()).map(|p| (p.input, p.output));
-    let server = Settings::server(&args.server, model, price)?;
-    let priced = args.server.price.is_some() || price.is_some();
-    let limit = server.budget.limit;
-    let mut remote = Remote::new(server, output);
-    let mut judging = judging(&remote.identity());
-    if annotator.by_likelihood() {
-        judging.ask_likelihoods(&mut || Ok(Box::new(remote.clone())))?;
-    } else {
-        let open = judging.open_chats();
-        let most = remote.most_cost(&open);
-        if priced && !open.is_empty() {
-            output.note(&format!("{} questions are open; they cost at most about {most:.2} US$", open.len()));
-        }
-        if let Some(limit) = limit.filter(|limit| most > *limit) {
-            return Err(Failure::request(format!(
-                "{} questions are open, which could cost about {most:.2} US$, and --max-cost allows {limit:.2}; allow more, \
-                 or ask about fewer instructions with --limit",
-                open.len()
-            )));
-        }
-        judging.ask_chat(&mut remote)?;
-    }
-    Ok((judging.annotations(), priced.then(|| remote.spent())))
-}
-
-/// A name that is one part of a path.
-fn file_name(text: &str) -> String {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    text.chars().map(|c| if fine(c) { c } else { '_' }).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 fn json(judged: &Judged<'_>) -> String {

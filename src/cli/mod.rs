@@ -6,6 +6,7 @@
 //! - `failure`: which exit code an error has, and how it is told
 //! - one file for each command: `reproduce`, `eval`, `search`, `attack`, `score`, `judge`, `compare`, `runs`, `bench`, `data`,
 //!   `merge`, `inspect`, `generate`, `doctor`
+//! - `judging`: who judges, as the flags of `judge` and `eval` say
 //! - `flags`: the recipe that the flags of `merge` say
 //! - `forecast`: what `inspect` says of a recipe
 
@@ -22,6 +23,7 @@ mod forecast;
 mod generate;
 mod inspect;
 mod judge;
+mod judging;
 mod merge;
 mod output;
 mod reproduce;

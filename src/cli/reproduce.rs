@@ -1,13 +1,12 @@
 //! `m3 reproduce TABLE|FIGURE|all`
 
 use super::args::{Reproduce, TableName};
+use super::attack::masked_lm;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
 use crate::attack::Resources;
-use crate::checkpoint::model_folder;
-use crate::engine::MaskedBert;
-use crate::experiment::{self, ExperimentError, FigureName, LabSettings, Manifest};
+use crate::experiment::{self, FigureName, LabSettings, Manifest};
 use crate::files;
 use crate::ids::RunId;
 use crate::report::{
@@ -17,7 +16,6 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// What `all` makes, in this order.
 const ALL: [TableName; 10] = [
@@ -111,10 +109,6 @@ impl Maker<'_> {
         let mut all: Vec<Made> = Vec::new();
         let mut written = Vec::new();
         for name in ALL {
-            if name == TableName::Table6 && self.args.masked_lm.is_none() {
-                self.output.note("table6 is left out: it needs a masked language model (--masked-lm MODEL)");
-                continue;
-            }
             let made = self.make(name)?;
             written.extend(made.write(&self.args.running.out)?);
             if !self.args.running.json {
@@ -186,9 +180,8 @@ impl Maker<'_> {
     fn attacks(&self, published: &PublishedAttacks) -> Result<Made, Failure> {
         let open = self.settings.open(self.output);
         let mut resources = Resources::default();
-        if let Some(model) = self.args.masked_lm.as_ref().filter(|_| *published == TABLE6) {
-            let folder = model_folder(model, &open).map_err(ExperimentError::from)?;
-            resources.masked = Some(Arc::new(MaskedBert::load(&folder)?));
+        if *published == TABLE6 {
+            resources.masked = Some(masked_lm(self.args.masked_lm.as_ref(), self.settings, self.output)?);
         }
         let (manifest, lab) = (&self.manifest, self.lab()?);
         let table = experiment::attack_table(published, manifest, lab, &open, &resources, self.output)?;

@@ -184,6 +184,10 @@ impl Complete for Engine {
         self.tokenizer.encode(prompt).ok()
     }
 
+    fn tokens_run(&self) -> Option<u64> {
+        Some(Self::tokens_run(self))
+    }
+
     fn numerics(&self) -> String {
         match self.settings.precision {
             Precision::Source => Self::NUMERICS.to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! - `subject`: the model under test, opened only if something is still unknown about it
 //! - `pipeline`: items → answers → verdicts, each on disk as it comes
+//! - `together`: several prompts about the same items, asked item by item
 //! - `outputs`: answers that were generated elsewhere → verdicts in a file of their own
 //! - `stored`: the verdicts of a run that is on disk
 //! - `summary`: mean, interval, invalid and unscored counts
@@ -15,6 +16,7 @@ mod pipeline;
 mod stored;
 mod subject;
 mod summary;
+mod together;
 
 pub use compare::{Comparison, Side, compare};
 pub use error::{CompareError, EvaluateError, VerdictFileError};
@@ -23,3 +25,4 @@ pub use pipeline::{Evaluation, Job, evaluate};
 pub use stored::run_verdicts;
 pub use subject::Subject;
 pub use summary::Summary;
+pub use together::ask_together;

@@ -3,7 +3,7 @@
 
 use super::{EvaluateError, Subject, Summary};
 use crate::bench::{Benchmark, Item, Tools, Verdict};
-use crate::completion::{Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request};
+use crate::completion::{Complete, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::ids::{BenchmarkId, RunId};
@@ -47,7 +47,7 @@ impl Evaluation {
 }
 
 /// What the model is asked about one item.
-enum Ask {
+pub(super) enum Ask {
     /// A text to continue.
     Text(Request),
     /// How likely given continuations are.
@@ -72,20 +72,26 @@ impl Ask {
 }
 
 /// One item's way through the pipeline.
-struct Task<'a> {
-    item: &'a Item,
-    answer: Digest,
+pub(super) struct Task<'a> {
+    pub(super) item: &'a Item,
+    pub(super) answer: Digest,
     verdict: Digest,
 }
 
-/// Evaluates `subject`. Generates what is not in the ledger, scores on other threads meanwhile, and writes everything
-/// down as it comes. Stops cleanly when `watch` asks for it; the same call goes on from there.
-pub fn evaluate(
-    subject: &mut Subject<'_>,
-    job: &Job<'_>,
+/// A job with its questions written and its run open.
+pub(super) struct Begun<'a> {
+    run: RunId,
+    pub(super) requests: Vec<Ask>,
+    pub(super) tasks: Vec<Task<'a>>,
+    pub(super) ledger: Ledger,
+}
+
+/// Writes a job's questions and opens its run.
+pub(super) fn begin<'a>(
+    subject: &Subject<'_>,
+    job: &Job<'a>,
     store: &Store,
-    watch: &dyn Observer,
-) -> Result<Evaluation, EvaluateError> {
+) -> Result<Begun<'a>, EvaluateError> {
     let benchmark = job.benchmark.digest();
     let confinement = job.confinement.as_deref();
     let run = RunId::from(
@@ -115,6 +121,18 @@ pub fn evaluate(
         )
     };
     let ledger = store.ledger(&run, &manifest)?;
+    Ok(Begun { run, requests, tasks, ledger })
+}
+
+/// Evaluates `subject`. Generates what is not in the ledger, scores on other threads meanwhile, and writes everything
+/// down as it comes. Stops cleanly when `watch` asks for it; the same call goes on from there.
+pub fn evaluate(
+    subject: &mut Subject<'_>,
+    job: &Job<'_>,
+    store: &Store,
+    watch: &dyn Observer,
+) -> Result<Evaluation, EvaluateError> {
+    let Begun { run, requests, tasks, ledger } = begin(subject, job, store)?;
     let known = |t: &Task<'_>| ledger.verdict(&t.verdict).and_then(decode).is_some();
     let open: Vec<usize> = (0..tasks.len()).filter(|&i| !known(&tasks[i])).collect();
     let work = format!("{} · {}", job.benchmark.id(), run);
@@ -259,8 +277,10 @@ impl Line<'_> {
             })?;
         }
         if !likelihoods.is_empty() && !self.stopping() {
-            subject.engine()?.likelihoods(&likelihoods, &mut |ask, outcome| {
-                record(&likelihood_groups[ask], likely(&likelihoods[ask], outcome))
+            let engine = subject.engine()?;
+            let lengths = prompt_lengths(engine, &likelihoods);
+            engine.likelihoods(&likelihoods, &mut |ask, outcome| {
+                record(&likelihood_groups[ask], likely(&likelihoods[ask], lengths[ask], outcome))
             })?;
         }
         Ok(())
@@ -295,7 +315,7 @@ impl Line<'_> {
     }
 }
 
-fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
+pub(super) fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
     let prompt = Digest::of_bytes(request.prompt.as_bytes());
     match outcome {
         Ok(o) => Answer {
@@ -309,19 +329,29 @@ fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
     }
 }
 
-/// The answer to a question of likelihoods: their list as JSON. Nothing is generated.
-fn likely(request: &LikelihoodRequest, outcome: Result<Vec<Likelihood>, Refusal>) -> Answer {
+/// The answer to a question of likelihoods: their list as JSON. Nothing is generated. The prompt's tokens are counted where the
+/// engine knows them.
+pub(super) fn likely(
+    request: &LikelihoodRequest,
+    prompt_tokens: usize,
+    outcome: Result<Vec<Likelihood>, Refusal>,
+) -> Answer {
     let prompt = Digest::of_bytes(request.prompt.as_bytes());
     match outcome {
         Ok(likelihoods) => Answer {
             prompt,
             text: Ok(serde_json::to_string(&likelihoods).unwrap_or_else(|_| unreachable!("keys are strings"))),
-            prompt_tokens: 0,
+            prompt_tokens,
             generated_tokens: 0,
             finish: None,
         },
         Err(refusal) => refused(prompt, &refusal),
     }
+}
+
+/// Tokens of the prompts, where the engine knows them.
+pub(super) fn prompt_lengths(engine: &dyn Complete, requests: &[LikelihoodRequest]) -> Vec<usize> {
+    requests.iter().map(|r| engine.prompt_ids(&r.prompt).map_or(0, |ids| ids.len())).collect()
 }
 
 fn refused(prompt: Digest, refusal: &Refusal) -> Answer {

@@ -35,6 +35,12 @@ impl<'a> Subject<'a> {
         Self { weights, companions, numerics, about, open: Box::new(open), engine: None }
     }
 
+    /// Tokens that were run through the model since it was loaded, as [`Complete::tokens_run`] counts them: none before, and none
+    /// where the engine does not know.
+    pub fn tokens_run(&self) -> Option<u64> {
+        self.engine.as_ref().map_or(Some(0), |engine| engine.tokens_run())
+    }
+
     /// The loaded model.
     pub(super) fn engine(&mut self) -> Result<&mut (dyn Complete + 'a), EvaluateError> {
         let engine = match self.engine.take() {

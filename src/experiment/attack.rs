@@ -7,12 +7,27 @@ use crate::bench::{Benchmark, Chance, Item, Split};
 use crate::evaluate::{Evaluation, Subject};
 use crate::event::{Event, Observer};
 use crate::ids::{BenchmarkId, RunId};
+use crate::runs::Answer;
 use crate::statistics::bootstrap;
 use serde::Serialize;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
 /// Items that are asked before it is looked whether a candidate can still win.
 const BLOCK: usize = 64;
+/// Prompts that are asked together.
+const AT_ONCE: usize = 64;
+
+/// How it is told what a model answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelsBy {
+    /// By the label that it generates, as the benchmark reads it.
+    #[default]
+    Generation,
+    /// By the label that it thinks the likeliest after the prompt: no answer is invalid.
+    Likelihood,
+}
 
 /// A data set and the prompt that is attacked.
 pub struct Target<'l> {
@@ -24,6 +39,7 @@ pub struct Target<'l> {
     pub prompt: String,
     /// The labels that answers are.
     pub labels: Vec<String>,
+    labels_by: LabelsBy,
 }
 
 impl<'l> Target<'l> {
@@ -55,7 +71,18 @@ impl<'l> Target<'l> {
         if items.is_empty() {
             return Err(ExperimentError::NoItems { benchmark: id.clone(), split });
         }
-        Ok(Self { benchmark, items, field, prompt, labels })
+        Ok(Self { benchmark, items, field, prompt, labels, labels_by: LabelsBy::default() })
+    }
+
+    /// The same with another way to tell what the model answers.
+    pub fn labels_by(mut self, labels_by: LabelsBy) -> Result<Self, ExperimentError> {
+        if labels_by == LabelsBy::Likelihood && self.benchmark.by_likelihood()?.is_none() {
+            let reason =
+                "its labels are not numbered 0, 1 and so on, so that their likelihoods cannot be compared";
+            return Err(ExperimentError::NotAttackable { benchmark: self.benchmark.id().clone(), reason });
+        }
+        self.labels_by = labels_by;
+        Ok(self)
     }
 
     /// How many items there are.
@@ -77,7 +104,11 @@ impl<'l> Target<'l> {
         };
         let (before, after) = prompt.split_once(CONTENT).unwrap_or((prompt, ""));
         let template = format!("{}{{{{ {} }}}}{}", literal(before), self.field, literal(after));
-        Ok(self.benchmark.with_template(template)?)
+        let asked = self.benchmark.with_template(template)?;
+        match self.labels_by {
+            LabelsBy::Generation => Ok(asked),
+            LabelsBy::Likelihood => Ok(asked.by_likelihood()?.unwrap_or(asked)),
+        }
     }
 }
 
@@ -96,6 +127,17 @@ pub struct Figure {
     pub invalid: usize,
     /// The run that holds every answer.
     pub run: RunId,
+}
+
+/// What the questions of an attack cost, in tokens of the model: those of prompts, and those that were generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TokensRun {
+    /// What this command ran through the model, where the engine knows it. What prompts begin with alike is run once, and what was
+    /// known before is not run.
+    pub run: Option<u64>,
+    /// What the same questions are if each is asked alone, as PromptBench asks them. Of a candidate that was given up, those
+    /// questions that it was asked.
+    pub one_example_a_call: u64,
 }
 
 /// What an attack found, and what it costs the model.
@@ -121,6 +163,10 @@ pub struct Attacked {
     pub at_or_below_chance: bool,
     /// The prompt that hurts most, with its edits marked as wdiff does.
     pub edits: String,
+    /// How it was told what the model answers.
+    pub labels_by: LabelsBy,
+    /// What the questions cost.
+    pub tokens: TokensRun,
     /// Every prompt that was asked, in order.
     pub queries: Vec<Query>,
     /// Whether the budget ended the search.
@@ -142,9 +188,11 @@ pub fn attack(
     let id = target.benchmark.id();
     let most = attack.most_queries(&target.prompt).min(budget.unwrap_or(usize::MAX));
     let work = format!("{} · {id}", attack.name);
-    watch.observe(&Event::Started { work: &work, total: Some(most as u64), unit: "prompts" });
+    let total = (most * target.len()) as u64;
+    watch.observe(&Event::Started { work: &work, total: Some(total), unit: "questions" });
     let begun = Instant::now();
-    let mut asked = Asked { lab, subject, target, watch, first: true };
+    let before = subject.tokens_run();
+    let mut asked = Asked::new(lab, subject, target, watch);
     let found = attack.run(&target.prompt, &mut asked, seed, budget).map_err(|e| match e {
         AttackError::Model(source) => match source.downcast::<ExperimentError>() {
             Ok(known) => *known,
@@ -156,7 +204,10 @@ pub fn attack(
     // Both are in the store.
     let clean = asked.evaluate(&found.clean().prompt, target.len())?;
     let worst = asked.evaluate(&found.winner().prompt, target.len())?;
-    Ok(report(target, attack, seed, found, &clean, &worst))
+    let alone = asked.alone;
+    let run = subject.tokens_run().zip(before).map(|(now, before)| now - before);
+    let tokens = TokensRun { run, one_example_a_call: alone };
+    Ok(report(target, attack, seed, found, tokens, &clean, &worst))
 }
 
 fn report(
@@ -164,6 +215,7 @@ fn report(
     attack: &Attack,
     seed: u32,
     found: Found,
+    tokens: TokensRun,
     clean: &Evaluation,
     worst: &Evaluation,
 ) -> Attacked {
@@ -191,6 +243,8 @@ fn report(
         edits: marked(&was.prompt, &is.prompt),
         clean: was,
         attacked: is,
+        labels_by: target.labels_by,
+        tokens,
         queries: found.queries,
         out_of_budget: found.out_of_budget,
         notes: attack.notes.clone(),
@@ -213,9 +267,22 @@ struct Asked<'a, 's, 'l, 'w> {
     watch: &'a dyn Observer,
     /// Whether no prompt was asked yet.
     first: bool,
+    /// Questions of each prompt that were asked together with those of others, and are told as done already.
+    ahead: HashMap<String, usize>,
+    /// Tokens of all questions, each asked alone.
+    alone: u64,
 }
 
-impl Asked<'_, '_, '_, '_> {
+impl<'a, 's, 'l, 'w> Asked<'a, 's, 'l, 'w> {
+    fn new(
+        lab: &'a Lab<'w>,
+        subject: &'a mut Subject<'s>,
+        target: &'a Target<'l>,
+        watch: &'a dyn Observer,
+    ) -> Self {
+        Self { lab, subject, target, watch, first: true, ahead: HashMap::new(), alone: 0 }
+    }
+
     /// Evaluates the first `count` items under `prompt`.
     fn evaluate(&mut self, prompt: &str, count: usize) -> Result<Evaluation, ExperimentError> {
         let benchmark = self.target.under(prompt)?;
@@ -226,18 +293,48 @@ impl Asked<'_, '_, '_, '_> {
         let all = self.target.len();
         let blocks = hopeless.iter().flat_map(|_| (BLOCK..all).step_by(BLOCK));
         for count in blocks {
+            let part = self.evaluate(prompt, count)?;
             // So many are right whatever the rest is.
-            let certain = self.evaluate(prompt, count)?.summary.right as f64 / all as f64;
+            let certain = part.summary.right as f64 / all as f64;
             if hopeless.is_some_and(|hopeless| certain >= hopeless) {
+                self.count(&part);
                 return Ok(Accuracy::AtLeast(certain));
             }
         }
         let whole = self.evaluate(prompt, all)?;
+        self.count(&whole);
         if self.first && whole.summary.invalid == all {
             let benchmark = self.target.benchmark.id().clone();
             return Err(ExperimentError::AnswersNothing { benchmark, n: all });
         }
         Ok(Accuracy::Exact(whole.summary.mean.unwrap_or(0.0)))
+    }
+
+    fn count(&mut self, evaluation: &Evaluation) {
+        let tokens = |answer: &Answer| (answer.prompt_tokens + answer.generated_tokens) as u64;
+        self.alone += evaluation.answers.iter().map(tokens).sum::<u64>();
+    }
+
+    /// Asks the first items under all of these prompts, item by item.
+    fn together(&mut self, prompts: &[&str], bounded: bool) -> Result<(), ExperimentError> {
+        let all = self.target.len();
+        // A model that answers nothing is found out before many prompts are asked.
+        let some = all.min(BLOCK);
+        if self.first && self.evaluate(prompts[0], some)?.summary.invalid == some {
+            return Ok(());
+        }
+        // A candidate that may be given up is asked so many items in any case.
+        let items = &self.target.items[..if bounded { some } else { all }];
+        let mut named = BTreeSet::new();
+        let different: Vec<&str> = prompts.iter().copied().filter(|prompt| named.insert(*prompt)).collect();
+        // Every prompt has a file of its own open.
+        for part in different.chunks(AT_ONCE) {
+            let benchmarks = part.iter().map(|p| self.target.under(p)).collect::<Result<Vec<_>, _>>()?;
+            let asked = self.lab.ask_together(self.subject, &benchmarks, items, self.watch)?;
+            self.watch.observe(&Event::Known { by: (part.len() * items.len() - asked) as u64 });
+            self.ahead.extend(part.iter().map(|prompt| ((*prompt).to_owned(), items.len())));
+        }
+        Ok(())
     }
 }
 
@@ -245,8 +342,13 @@ impl Victim for Asked<'_, '_, '_, '_> {
     fn accuracy(&mut self, prompt: &str, hopeless: Option<f64>) -> Result<Accuracy, AttackError> {
         let accuracy = self.ask(prompt, hopeless).map_err(|e| AttackError::Model(Box::new(e)))?;
         self.first = false;
-        self.watch.observe(&Event::Advanced { by: 1 });
+        let told = self.ahead.remove(prompt).unwrap_or(0);
+        self.watch.observe(&Event::Advanced { by: (self.target.len() - told) as u64 });
         Ok(accuracy)
+    }
+
+    fn coming(&mut self, prompts: &[&str], bounded: bool) -> Result<(), AttackError> {
+        self.together(prompts, bounded).map_err(|e| AttackError::Model(Box::new(e)))
     }
 }
 

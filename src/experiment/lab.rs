@@ -5,11 +5,11 @@ use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, 
 use crate::completion::Complete;
 use crate::digest::{Canonical, Digest};
 use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
-use crate::evaluate::{Evaluation, Job, Subject, Summary, evaluate};
+use crate::evaluate::{Evaluation, Job, Subject, Summary, ask_together, evaluate};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
 use crate::remote::{Remote, RemoteSettings};
-use crate::runs::Store;
+use crate::runs::{Replies, Store};
 use crate::sandbox::{self, Sandbox};
 use rayon::prelude::*;
 use serde_json::json;
@@ -218,6 +218,20 @@ impl<'w> Lab<'w> {
         Ok(evaluate(subject, &job, &self.store, self.watch)?)
     }
 
+    /// Asks the items under several prompts, item by item; answers are kept, and nothing is scored. The benchmarks run no programs,
+    /// and differ. How many questions were asked.
+    pub(super) fn ask_together(
+        &self,
+        subject: &mut Subject<'_>,
+        benchmarks: &[Benchmark],
+        items: &[Item],
+        watch: &dyn Observer,
+    ) -> Result<usize, ExperimentError> {
+        let job = |benchmark| Job { benchmark, items, tools: Tools::default(), confinement: None };
+        let jobs: Vec<Job<'_>> = benchmarks.iter().map(job).collect();
+        Ok(ask_together(subject, &jobs, &self.store, watch)?)
+    }
+
     /// The verdicts of each of a profile's measures on answers that are there.
     pub fn score(
         &self,
@@ -239,6 +253,11 @@ impl<'w> Lab<'w> {
             (measure.name.to_owned(), Summary::of(&verdicts))
         };
         Ok(benchmark.measures(profile)?.iter().map(one).collect())
+    }
+
+    /// The replies of judges that are known.
+    pub fn replies(&self) -> Result<Replies, ExperimentError> {
+        Ok(self.store.replies()?)
     }
 
     /// The folder of an evaluation's run.

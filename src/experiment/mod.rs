@@ -4,6 +4,7 @@
 //! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `judging`: pairs of answers, put to a judge once each
+//! - `pairs`: a model's answers beside those that they are compared with
 //! - `pairing`: two models and a method of the paper, as recipes
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
@@ -29,12 +30,13 @@ mod lab;
 mod manifest;
 mod model;
 mod pairing;
+mod pairs;
 mod progress;
 mod quest;
 mod table1;
 mod table7;
 
-pub use attack::{Attacked, Figure, Target, attack};
+pub use attack::{Attacked, Figure, LabelsBy, Target, TokensRun, attack};
 pub use attack_table::attack_table;
 pub use details::details;
 pub use error::ExperimentError;
@@ -44,6 +46,7 @@ pub use judging::{Judging, Said};
 pub use lab::{EngineChoice, Lab, LabSettings};
 pub use manifest::{Cost, Holdout, Manifest};
 pub use model::{Bounds, Model, recipe_file};
+pub use pairs::{check_references, pairs};
 pub use quest::{AimName, Quest, search};
 pub use table1::table1;
 pub use table7::table7;

@@ -73,6 +73,21 @@ pub enum JudgeError {
         /// The reference's.
         reference: PathBuf,
     },
+    /// Instructions without an answer to compare with.
+    #[error(
+        "{missing} of {all} instructions have no answer to compare with in {place} ({shown}); name a file that has one for each \
+         with --reference"
+    )]
+    NoReference {
+        /// The file, or the data.
+        place: String,
+        /// Instructions.
+        all: usize,
+        /// Those without one.
+        missing: usize,
+        /// Them.
+        shown: String,
+    },
     /// Two models, references or annotators in one file.
     #[error("`{}` has more than one {what}: {found}; a file is about one", path.display())]
     Several {
@@ -123,6 +138,17 @@ pub enum JudgeError {
     /// Who judges broke down.
     #[error("the judge failed; what it said so far is kept, and the same command goes on from there")]
     Complete(#[from] CompleteError),
+}
+
+impl JudgeError {
+    /// Instructions for which `path`, or the data itself, has no answer to compare with.
+    pub fn no_reference(path: Option<PathBuf>, all: usize, missing: &[&str]) -> Self {
+        let place = path.map_or_else(
+            || "the field `output` of the data".to_owned(),
+            |path| format!("`{}`", path.display()),
+        );
+        Self::NoReference { place, all, missing: missing.len(), shown: shown(missing) }
+    }
 }
 
 /// The first few of some texts, shortened, for an error.

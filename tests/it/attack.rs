@@ -308,7 +308,6 @@ fn what_cannot_be_attacked_is_refused_before_the_model_is_opened() {
     assert!(prompt("Is it positive? {content}").contains("`negative`"));
     assert!(attack(&["--attack", "sonnet"]).contains("deepwordbug"));
     assert!(attack(&["--attack", "stresstest", "--labels", "neutral"]).contains("`neutral`"));
-    assert!(attack(&["--attack", "bertattack"]).contains("--masked-lm"));
     assert!(attack(&["--attack", "textfooler"]).contains("--synonyms"));
     assert!(attack(&["--attack", "semantic"]).contains("--prompts"));
     project.write("words.txt", "good 1 0\nbad 1\n");
@@ -375,11 +374,83 @@ fn an_attack_says_what_it_costs_and_is_not_made_twice() {
     assert_eq!(value["attacks"][1]["queries"].as_array().unwrap().len(), 16, "the paper's profile");
     // The clean prompt is shared; everything is known from the first time.
     assert_eq!((before, runs()), (19, 19));
+    assert_eq!((&stress["tokens"]["run"], &stress["labels_by"]), (&json!(0), &json!("generation")));
     let standard =
         project.m3(&[&args[..], &["--json", "--profile", "standard", "--budget", "3"]].concat()).ok();
     let value: Value = serde_json::from_str(&standard).unwrap();
     assert_eq!(value["attacks"][0]["queries"].as_array().unwrap().len(), 3);
     assert_eq!(value["attacks"][0]["out_of_budget"], true);
+}
+
+/// What candidates have in common is computed once, whether labels are generated or weighed, and the accuracies are those of prompts
+/// that are asked one after the other.
+#[test]
+fn prompts_are_asked_together_and_say_what_they_say_alone() {
+    let project = Project::new();
+    let lm = lm();
+    let attack = |by: &str, attack: &str, out: &str| -> Value {
+        let args = ["attack", &lm, "--bench", "cola", "--attack", attack, "--labels-by", by, "--limit", "70"];
+        let said = project.m3(&[&args[..], &["--out", out, "--json"]].concat()).ok();
+        serde_json::from_str::<Value>(&said).unwrap()["attacks"][0].take()
+    };
+    for by in ["generation", "likelihood"] {
+        let found = attack(by, "checklist", by);
+        assert_eq!(found["labels_by"], by);
+        let of = |key: &str| found["tokens"][key].as_u64().unwrap();
+        let (run, alone) = (of("run"), of("one_example_a_call"));
+        println!("{by}: {run} tokens run, {alone} one example a call");
+        assert!(5 * run <= alone, "{by}: {run} of {alone}");
+        // One prompt after the other, as a budget of two makes them be asked.
+        let prompts = found["queries"].as_array().unwrap();
+        let answered = |query: &&Value| query["accuracy"]["exact"].as_f64().is_some_and(|share| share > 0.0);
+        for query in prompts.iter().filter(answered).take(3) {
+            let prompt = query["prompt"].as_str().unwrap();
+            let args = [
+                "attack",
+                &lm,
+                "--bench",
+                "cola",
+                "--attack",
+                "stresstest",
+                "--labels-by",
+                by,
+                "--limit",
+                "70",
+            ];
+            let more = ["--prompt", prompt, "--budget", "2", "--out", "apart", "--json"];
+            let said = project.m3(&[&args[..], &more].concat()).ok();
+            let alone: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(
+                alone["attacks"][0]["clean"]["accuracy"], query["accuracy"]["exact"],
+                "{by}: {prompt}"
+            );
+        }
+        if by == "likelihood" {
+            assert_eq!((&found["clean"]["invalid"], &found["attacked"]["invalid"]), (&json!(0), &json!(0)));
+        }
+    }
+    // The two are different questions, and share no run.
+    let runs = |out: &str| -> std::collections::BTreeSet<std::ffi::OsString> {
+        std::fs::read_dir(project.path(out).join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect()
+    };
+    assert!(runs("generation").is_disjoint(&runs("likelihood")));
+}
+
+/// Every label has a number, from 0 on, or their likelihoods cannot be told apart by it.
+#[test]
+fn the_likeliest_label_is_the_one_with_the_largest_log_likelihood() {
+    let sst2 = m3::bench::Benchmark::load(&"sst2".into()).unwrap().by_likelihood().unwrap().unwrap();
+    let row = json!({"sentence": "fine .", "label": 1});
+    let item = m3::bench::Item { id: "0".into(), fields: row.as_object().unwrap().clone() };
+    let asked = sst2.likelihood_request(&item).unwrap().unwrap();
+    assert_eq!(asked.continuations, [" negative", " positive"]);
+    let value = |negative: f64, positive: f64| {
+        let of = |sum: f64| json!({"log_likelihood": sum, "tokens": 1, "greedy": false});
+        let answer = json!([of(negative), of(positive)]).to_string();
+        sst2.score(&item, &answer, &m3::bench::Tools::default()).value()
+    };
+    assert_eq!((value(-2.0, -1.0), value(-1.0, -2.0)), (Some(1.0), Some(0.0)));
+    assert!(m3::bench::Benchmark::load(&"gsm8k".into()).unwrap().by_likelihood().unwrap().is_none());
 }
 
 /// The words that the small BERT knows, behind its five special tokens.
@@ -526,4 +597,68 @@ fn bertattack_asks_words_of_a_masked_language_model_and_refuses_another_vocabula
     .unwrap();
     let said = preview(&[]).fails(1);
     assert!(said.contains("vocabulary of 21") && said.contains("tokenizer.json"), "{said}");
+}
+
+/// The masked language model that comes with the project offers words that fit, without a network or a flag.
+#[test]
+fn bertattack_works_offline_with_the_embedded_masked_language_model() {
+    let project = Project::new();
+    let args = [
+        "attack",
+        "preview",
+        "--attack",
+        "bertattack",
+        "--labels",
+        "positive,negative",
+        "--json",
+        "--prompt",
+        PAPER[0],
+    ];
+    let said = project.m3(&args).ok();
+    let rows: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let candidates: Vec<&str> = rows
+        .iter()
+        .filter(|row| row["stage"] == "candidate")
+        .map(|row| row["prompt"].as_str().unwrap())
+        .collect();
+    assert!(candidates.len() >= 3, "{said}");
+    let known = [
+        "decide",
+        "predict",
+        "tell",
+        "say",
+        "identify",
+        "given",
+        "next",
+        "provided",
+        "quoted",
+        "supplied",
+        "judge",
+        "critic",
+        "system",
+        "expert",
+        "reader",
+        "assistant",
+        "analyst",
+        "tool",
+        "text",
+        "review",
+        "opinion",
+        "mood",
+        "feeling",
+        "emotion",
+        "state",
+        "find",
+        "comment",
+        "passage",
+        "statement",
+        "remark",
+    ];
+    let original = WordRule::TextAttack0311.words(PAPER[0]);
+    let fits = |candidate: &&&str| {
+        let words = WordRule::TextAttack0311.words(candidate);
+        words.iter().zip(&original).any(|(new, old)| new != old && known.contains(&&**new))
+    };
+    let fitting = candidates.iter().filter(fits).count();
+    assert!(2 * fitting > candidates.len(), "{fitting} of {candidates:?}");
 }

@@ -541,3 +541,82 @@ fn likelihoods_are_taken_from_a_server_that_tells_them() {
     // For each of 12 questions: the prompt alone, and each verdict.
     assert_eq!(stub.asked().len(), 36);
 }
+
+// ── Answers and verdicts in one command ─────────────────────────────────────────────────────────────────────────────
+
+/// Answers are made, put to a judge, and summed up by one command.
+#[test]
+fn eval_judges_what_it_has_asked() {
+    let project = Project::new();
+    std::fs::create_dir(project.path("own")).unwrap();
+    let card = "version = 1\nabout = \"x\"\nsource = \"x\"\norder = \"both\"\n\
+                [verdict]\nby = \"log_likelihood\"\nfirst = \" 1\"\nsecond = \" 2\"\nweighted = true\n";
+    project.write("own/annotator.toml", card);
+    project.write("own/prompt.txt", "{instruction} {output_1} {output_2} better:\n");
+    let eval = |more: &[&str]| {
+        let args = ["eval", "models/math", "--bench", "alpaca_eval", "--limit", "8", "--json"];
+        project.m3_with(&[&args[..], more].concat(), &[("OPENAI_API_KEY", "sk-sesame")])
+    };
+    let said = eval(&["--annotator", "own", "--judge", "models/base"]);
+    said.ok();
+    let result = parsed(&said)["results"][0].take();
+    let judged = &result["judged"];
+    assert_eq!(
+        (&result["metric"], &result["n"], &result["unscored"]),
+        (&json!("win_rate"), &json!(8), &json!(0))
+    );
+    assert_eq!((&judged["annotator"], &judged["reference"]), (&json!("own"), &json!("reference")));
+    let rate = judged["win_rate"].as_f64().unwrap();
+    assert!((rate - 100.0 * result["mean"].as_f64().unwrap()).abs() < 1e-9, "{result}");
+    let bound = |at: usize| result["ci95"][at].as_f64().unwrap();
+    assert!(
+        bound(0) <= rate / 100.0 && rate / 100.0 <= bound(1) && judged["position_bias"]["n"].is_u64(),
+        "{result}"
+    );
+    // The verdicts alone say the same, and the second time nobody is asked.
+    let stored = format!("{}/annotations.json", judged["results"].as_str().unwrap());
+    let replayed = parsed(&project.m3(&["judge", "alpaca_eval", "--annotations", &stored, "--json"]));
+    assert_eq!(replayed["win_rate"], judged["win_rate"]);
+    let replies = || files::read_text(&project.path("m3-runs/replies.jsonl")).unwrap().lines().count();
+    let before = replies();
+    assert_eq!(
+        parsed(&eval(&["--annotator", "own", "--judge", "models/base"]))["results"][0]["judged"],
+        *judged
+    );
+    assert_eq!(replies(), before);
+    let table = project
+        .m3(&[
+            "eval",
+            "models/math",
+            "--bench",
+            "alpaca_eval",
+            "--limit",
+            "8",
+            "--annotator",
+            "own",
+            "--judge",
+            "models/base",
+        ])
+        .ok();
+    assert!(table.contains("judged by own against reference") && table.contains("position bias"), "{table}");
+
+    // A chat judge on a server, which says nothing that counts about two of the answers.
+    let stub = Stub::new(|number, _| says(if number < 2 { "neither" } else { "Verdict: B" }));
+    let chat = ["--annotator", "m3_chat", "--judge-model", "j", "--order", "seeded", "--concurrency", "1"];
+    let said = eval(&[&chat[..], &["--judge-url", &stub.url]].concat());
+    assert_eq!(said.0.status.code(), Some(3), "{}", said.stderr());
+    let result = parsed(&said)["results"][0].take();
+    assert_eq!((&result["n"], &result["unscored"]), (&json!(6), &json!(2)));
+    assert!(stub.asked().iter().all(|a| a.body["model"] == "j"));
+    holds_no_key(&project, &said);
+
+    // What is wrong is said before the model is asked.
+    project.write("other.json", &json!([{"instruction": "x", "output": "y", "generator": "z"}]).to_string());
+    let other = eval(&["--annotator", "own", "--judge", "models/base", "--reference", "other.json"]).fails(1);
+    assert!(other.contains("8 of 8 instructions") && other.contains("other.json"), "{other}");
+    assert!(eval(&["--annotator", "gpt9"]).fails(1).contains("chatgpt_fn"));
+    assert!(eval(&["--annotator", "m3_chat"]).fails(1).contains("--judge-model"));
+    assert!(eval(&["--annotator", "m3_chat", "--judge", "models/math"]).fails(1).contains("--base-url"));
+    let none = ["eval", "models/math", "--bench", "gsm8k", "--annotator", "own", "--judge", "models/base"];
+    assert!(project.m3(&none).fails(1).contains("--bench names none"));
+}

@@ -2,6 +2,7 @@
 
 use crate::cli::{Project, home};
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// The embedded suite with two items of each split and few candidates.
 fn cut(project: &Project) -> String {

@@ -12,7 +12,8 @@ fn suite(project: &Project) -> String {
          [search]\ndirections = [{{ law = \"beta\", alphas = [0.5], draws = 1, seed = 3 }}]\nscales = [1.0]\n[baseline]\nscale = 0.5\n\
          [ties]\n\"lm+math\" = {{ scale = 0.5, density = 0.5 }}\n\"lm+code\" = {{ scale = 1.0, density = 0.7 }}\n\
          \"math+code\" = {{ scale = 1.0, density = 0.5 }}\n[dare]\ndrop = 0.2\nseed = 1\n\
-         [ood]\n\"math+code\" = [\"instructions\"]\n\"lm+math\" = [\"humaneval\"]\n\"lm+code\" = [\"gsm8k\"]\n",
+         [three]\np = [0.0, 1.0, 3.0]\nscales = [1.0]\n[landscape]\nsteps = 2\nscales = [0.75, 1.0]\nshare = 1.0\n\
+         [ood]\n\"lm+math\" = [\"humaneval\"]\n\"lm+code\" = [\"gsm8k\"]\n\"math+code\" = [\"instructions\"]\n",
         path("datasets/tiny"),
         models("base"),
         models("lm"),

@@ -176,8 +176,8 @@ fn all_makes_every_file_and_a_page_with_the_items() {
     let said = project.m3(&["reproduce", "all", "--suite", &suite, "--out", "out", "--json"]).ok();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let files: Vec<&str> = said["files"].as_array().unwrap().iter().filter_map(|f| f.as_str()).collect();
-    // Three tables in four formats, five figures in six, and the page.
-    assert_eq!(files.len(), 3 * 4 + 5 * 6 + 1, "{files:?}");
+    // Five tables in four formats, five figures in six, and the page.
+    assert_eq!(files.len(), 5 * 4 + 5 * 6 + 1, "{files:?}");
     for file in &files {
         assert!(project.path(file).is_file(), "{file}");
     }

@@ -161,9 +161,9 @@ impl Table {
             columns: Column::ALL.map(|c| Heading::new(c.id(), c.title())).to_vec(),
             rows: self.rows.iter().map(Row::line).collect(),
             legend: vec![
-                "Each cell: ours in per cent, (published), [95 % interval], n items. λ: ours (published), the share of the first"
+                "Each cell: ours in per cent, (published), [95 % interval], n items. λ: ours (published), the share of the first model."
                     .to_owned(),
-                "model. s: θ = θ_pre + s·Σ λ_k·δ_k with Σ λ_k = 1; a sum of two deltas at scale ½ is s = 1, λ = ½.".to_owned(),
+                "s: θ = θ_pre + s·Σ λ_k·δ_k with Σ λ_k = 1; a sum of two deltas at scale ½ is s = 1, λ = ½.".to_owned(),
             ],
         }];
         if !self.selection.is_empty() {

@@ -137,6 +137,13 @@ impl Sheet {
     }
 }
 
+impl Block {
+    /// Whether a published number stands beside any of ours.
+    pub fn publishes(&self) -> bool {
+        self.rows.iter().flat_map(|row| &row.cells).any(|cell| cell.published.is_some())
+    }
+}
+
 impl Heading {
     /// A column.
     pub fn new(id: &str, title: &str) -> Self {
@@ -150,9 +157,11 @@ impl Entry {
         Self { ours: Some(amount), published: None, mark: None }
     }
 
-    /// The cell in two parts: the number with the published one, and how sure it is.
-    pub fn parts(&self) -> (String, String) {
+    /// The cell in two parts: the number with the published one, and how sure it is. `beside` says whether published numbers
+    /// stand in the block at all, so that a missing one is worth a dash.
+    pub fn parts(&self, beside: bool) -> (String, String) {
         let published = match (&self.ours, self.published) {
+            (_, None) if !beside => String::new(),
             (Some(amount), None) if amount.kind != Kind::Score => String::new(),
             (Some(amount), Some(theirs)) if amount.kind == Kind::Difference => format!(" ({theirs:+.2})"),
             (_, Some(theirs)) => format!(" ({theirs:.2})"),

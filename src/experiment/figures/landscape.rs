@@ -48,7 +48,10 @@ pub(super) fn figure(bench: &Bench<'_>, work: &dyn Fn(f64)) -> Result<Chart, Exp
                 values.push((*weight, bench.lab.evaluate(&mut subject, id, first)?.values()));
             }
             let parts: Vec<(f64, &[f64])> = values.iter().map(|(w, v)| (*w, v.as_slice())).collect();
-            cells.push(Entry::ours(per_cent(mean_of(&parts))));
+            let found = per_cent(mean_of(&parts));
+            // One item alone says nothing of how items differ.
+            let ci95 = found.ci95.filter(|_| parts.iter().all(|(_, values)| values.len() > 1));
+            cells.push(Entry::ours(Amount { ci95, ..found }));
         }
         rows.push(Line {
             id: format!("s={scale}"),

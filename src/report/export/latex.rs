@@ -38,7 +38,7 @@ fn tabular(block: &Block, text: &mut String) {
     for row in &block.rows {
         let mut cells: Vec<String> = row.labels.iter().map(|l| escaped(l)).collect();
         cells.extend(row.cells.iter().map(|entry| {
-            let (number, certainty) = entry.parts();
+            let (number, certainty) = entry.parts(block.publishes());
             let small = if certainty.is_empty() {
                 String::new()
             } else {

@@ -42,7 +42,13 @@ fn rows(block: &Block, text: &mut String) {
     header.extend(block.columns.iter().map(|c| c.title.clone()));
     let mut lines = vec![header];
     for row in &block.rows {
-        lines.push(row.labels.iter().map(|l| escaped(l)).chain(row.cells.iter().map(cell)).collect());
+        lines.push(
+            row.labels
+                .iter()
+                .map(|l| escaped(l))
+                .chain(row.cells.iter().map(|entry| cell(entry, block.publishes())))
+                .collect(),
+        );
     }
     let widths = widths(&lines);
     for (number, line) in lines.iter().enumerate() {
@@ -60,8 +66,8 @@ fn rows(block: &Block, text: &mut String) {
 }
 
 /// `86.2 (64.22) [81.3, 90.0] n 240`.
-fn cell(entry: &Entry) -> String {
-    let (number, certainty) = entry.parts();
+fn cell(entry: &Entry, beside: bool) -> String {
+    let (number, certainty) = entry.parts(beside);
     if certainty.is_empty() { number } else { format!("{number} {certainty}") }
 }
 

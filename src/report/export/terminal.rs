@@ -33,7 +33,7 @@ fn rows(block: &Block, text: &mut String) {
     header.extend(block.columns.iter().map(|c| c.title.clone()));
     let mut lines = vec![header];
     for row in &block.rows {
-        let parts: Vec<_> = row.cells.iter().map(super::super::Entry::parts).collect();
+        let parts: Vec<_> = row.cells.iter().map(|cell| cell.parts(block.publishes())).collect();
         lines.push(row.labels.iter().cloned().chain(parts.iter().map(|p| p.0.clone())).collect());
         if parts.iter().any(|p| !p.1.is_empty()) {
             let blank = row.labels.iter().map(|_| String::new());

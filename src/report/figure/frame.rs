@@ -123,6 +123,6 @@ pub(super) fn items(block: &Block, column: usize) -> String {
 
 /// What a pointer that rests on a cell is told.
 pub(super) fn tip(line: &Line, column: &str, entry: &crate::report::Entry) -> String {
-    let (number, certainty) = entry.parts();
+    let (number, certainty) = entry.parts(false);
     format!("{}, {column}: {number} {certainty}", line.labels.join(", ")).trim_end().to_owned()
 }

@@ -17,9 +17,14 @@ pub fn landscape(sheet: Sheet, lambdas: &[f64]) -> Chart {
     let numbers = || field.rows.iter().flat_map(|row| &row.cells).filter_map(|c| c.ours.as_ref());
     let widest = numbers().filter_map(|m| m.ci95).map(|(low, high)| (high - low) / 2.0).fold(0.0, f64::max);
     let n = numbers().map(|m| m.n).max().unwrap_or(0);
+    let interval = if widest > 0.0 {
+        format!(", each ± {widest:.1} points at most (95 % interval)")
+    } else {
+        String::new()
+    };
     let remark = format!(
-        "Fields: per cent of n {n} items of the validation split, each ± {widest:.1} points at most (95 % interval). ○: candidates \
-         of the search; ●: the chosen one. λ is the share of the first model."
+        "Fields: per cent of n {n} items of the validation split{interval}. ○: candidates of the search; ●: the chosen one. λ is \
+         the share of the first model."
     );
     let height = FIELD * field.rows.len() as f64 + 58.0;
     let (mut svg, room) = frame(&sheet, &[], height, &[remark]);

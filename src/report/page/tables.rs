@@ -55,15 +55,15 @@ fn table(sheet: &Sheet, block: &Block, runs: &[RunDetail], out: &mut String) {
             let _ = write!(out, "</{close}>");
         }
         for entry in &row.cells {
-            cell(entry, runs, out);
+            cell(entry, block.publishes(), runs, out);
         }
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table></div>");
 }
 
-fn cell(entry: &Entry, runs: &[RunDetail], out: &mut String) {
-    let (number, certainty) = entry.parts();
+fn cell(entry: &Entry, beside: bool, runs: &[RunDetail], out: &mut String) {
+    let (number, certainty) = entry.parts(beside);
     let value = entry.ours.as_ref().map_or(String::new(), |m| m.value.to_string());
     let known =
         entry.ours.as_ref().and_then(|m| m.run.as_ref()).filter(|run| runs.iter().any(|r| r.run == **run));

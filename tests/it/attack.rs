@@ -339,8 +339,9 @@ fn a_model_that_names_no_label_is_named() {
         "--out",
         "out",
     ];
-    let said =
-        project.m3(&[&args[..], &["--prompt", "def positive(negative): # {content}"]].concat()).fails(1);
+    let said = project
+        .m3(&[&args[..], &["--prompt", "def positive(negative): # {content}\nimport"]].concat())
+        .fails(1);
     assert!(said.contains("no label of sst2") && said.contains("4 answers"), "{said}");
 }
 
@@ -389,7 +390,7 @@ fn prompts_are_asked_together_and_say_what_they_say_alone() {
     let project = Project::new();
     let lm = lm();
     let attack = |by: &str, attack: &str, out: &str| -> Value {
-        let args = ["attack", &lm, "--bench", "cola", "--attack", attack, "--labels-by", by, "--limit", "70"];
+        let args = ["attack", &lm, "--bench", "cola", "--attack", attack, "--labels-by", by, "--limit", "24"];
         let said = project.m3(&[&args[..], &["--out", out, "--json"]].concat()).ok();
         serde_json::from_str::<Value>(&said).unwrap()["attacks"][0].take()
     };
@@ -415,7 +416,7 @@ fn prompts_are_asked_together_and_say_what_they_say_alone() {
                 "--labels-by",
                 by,
                 "--limit",
-                "70",
+                "24",
             ];
             let more = ["--prompt", prompt, "--budget", "2", "--out", "apart", "--json"];
             let said = project.m3(&[&args[..], &more].concat()).ok();

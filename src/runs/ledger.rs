@@ -114,28 +114,6 @@ pub(super) fn open(folder: &Path) -> Result<Option<usize>, RunError> {
     Ok(Some(open.items))
 }
 
-/// An answer in a run that is only read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredAnswer {
-    /// The item's name; items of two splits may have the same.
-    pub item: ItemId,
-    /// The answer.
-    pub answer: Answer,
-}
-
-/// The answers of the run in `folder`, in the order in which they came, without opening it for writing.
-pub fn stored_answers(folder: &Path) -> Result<Vec<StoredAnswer>, RunError> {
-    let path = folder.join("records.jsonl");
-    let text = files::read_text(&path)?;
-    let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let answer = |record: Result<Record, RunError>| match record {
-        Ok(Record::Answer { item, answer, .. }) => Some(Ok(StoredAnswer { item, answer })),
-        Ok(Record::Verdict { .. }) => None,
-        Err(e) => Some(Err(e)),
-    };
-    records(&path, whole).filter_map(answer).collect()
-}
-
 /// Every record in a file's text.
 pub(super) fn records<'t>(
     path: &'t Path,

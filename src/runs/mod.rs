@@ -24,10 +24,11 @@ mod stored;
 pub use error::RunError;
 pub use format::{Answer, RunManifest};
 pub use key::{answer_key, likelihood_key, run_key, verdict_key};
-pub use ledger::{Ledger, StoredAnswer, stored_answers};
+pub use ledger::Ledger;
 pub use litter::{Held, Present, Reason, reason};
 pub use replies::Replies;
 pub use store::Store;
 pub use stored::{
-    Content, StoredItem, StoredRun, StoredVerdict, find, manifest, stored_runs, stored_verdicts,
+    Content, StoredAnswer, StoredItem, StoredRun, StoredVerdict, find, manifest, stored_answers, stored_runs,
+    stored_verdicts,
 };

@@ -23,6 +23,15 @@ pub struct StoredVerdict {
     pub verdict: Value,
 }
 
+/// An answer in a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredAnswer {
+    /// The item's name; items of two splits may have the same.
+    pub item: ItemId,
+    /// The answer.
+    pub answer: Answer,
+}
+
 /// What a run knows of one item: an answer, what it was worth, or both.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredItem {
@@ -135,23 +144,35 @@ pub fn stored_verdicts(folder: &Path) -> Result<Vec<StoredVerdict>, RunError> {
     Ok(items(folder)?.into_iter().filter_map(judged).collect())
 }
 
-fn items(folder: &Path) -> Result<Vec<StoredItem>, RunError> {
+/// The answers of the run in `folder`, in the order in which they came.
+pub fn stored_answers(folder: &Path) -> Result<Vec<StoredAnswer>, RunError> {
+    let answer = |record: Record| match record {
+        Record::Answer { item, answer, .. } => Some(StoredAnswer { item, answer }),
+        Record::Verdict { .. } => None,
+    };
+    Ok(whole_records(folder)?.into_iter().filter_map(answer).collect())
+}
+
+/// The records that are whole: what is behind the last line break is being written right now, or was torn by a crash, maybe
+/// within a letter. A run that has only just begun has none.
+fn whole_records(folder: &Path) -> Result<Vec<Record>, RunError> {
     let path = folder.join(RECORDS);
     if !files::is_file(&path) {
-        // A run that has only just begun has none.
         return Ok(Vec::new());
     }
     let bytes = files::read(&path)?;
-    // What is behind the last line break is being written right now, or was torn by a crash, maybe within a letter.
     let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    let whole = String::from_utf8_lossy(&bytes[..end]);
+    records(&path, &String::from_utf8_lossy(&bytes[..end])).collect()
+}
+
+fn items(folder: &Path) -> Result<Vec<StoredItem>, RunError> {
     let mut judged: Vec<(Option<Digest>, StoredItem)> = Vec::new();
     let mut places: HashMap<Digest, usize> = HashMap::new();
     let mut answers: HashMap<Digest, Answer> = HashMap::new();
     let mut answered: Vec<(Digest, ItemId)> = Vec::new();
     let mut named: HashMap<ItemId, Vec<Digest>> = HashMap::new();
-    for record in records(&path, &whole) {
-        match record? {
+    for record in whole_records(folder)? {
+        match record {
             Record::Answer { key, item, answer } => {
                 if answers.insert(key, answer).is_none() {
                     named.entry(item.clone()).or_default().push(key);

@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -68,9 +69,10 @@ def ours(m3, folder, data, model, prompt, limit, labels_by, out):
 
 
 def generated(out, run):
-    """The texts that m3 generated in a run, by the item's name."""
+    """The texts that m3 generated in a run, in the order of the rows; the ledger has them as they were ready."""
     rows = [json.loads(line) for line in (out / "runs" / run / "records.jsonl").read_text().splitlines()]
-    return {row["item"]: row["answer"]["text"].get("Ok", "") for row in rows if row["kind"] == "answer"}
+    texts = {int(re.search(r"\d+$", row["item"])[0]): row["answer"]["text"].get("Ok", "") for row in rows if row["kind"] == "answer"}
+    return [texts[number] for number in sorted(texts)]
 
 
 def main():
@@ -133,7 +135,7 @@ def main():
         right = [LABELS.get(label(answer)) == rows[at % len(rows)][0] for at, answer in enumerate(peer["answers"])]
         accuracies = [sum(right[at : at + len(rows)]) / len(rows) for at in range(0, len(right), len(rows))]
         print(f"transformers, one row a call: {peer['seconds']:.1f} s; accuracy {', '.join(f'{100 * a:.2f}' for a in accuracies)} %")
-        same = sum(label(mine) == label(theirs) for mine, theirs in zip(clean.values(), peer["answers"]))
+        same = sum(label(mine) == label(theirs) for mine, theirs in zip(clean, peer["answers"]))
         print(f"labels under the prompt as it is on which m3 generation and transformers agree: {same} of {len(rows)}")
         for who, seconds in runs.items():
             print(f"{who}: {peer['seconds'] / seconds:.1f} times as fast as one row a call")

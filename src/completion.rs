@@ -232,6 +232,25 @@ pub trait Complete {
         deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
     ) -> Result<(), CompleteError>;
 
+    /// [`Self::complete`] for one request and somebody who hears the answer while it grows.
+    ///
+    /// `tell` is given text that is certain: whole characters that no stop string will take away; one after the other they are
+    /// what the outcome's text begins with. Who knows nothing before the end (as here) tells nothing. None comes back if `tell`
+    /// returned [`Flow::Stop`].
+    fn complete_aloud(
+        &mut self,
+        request: &Request,
+        tell: &mut dyn FnMut(&str) -> Flow,
+    ) -> Result<Option<Result<Outcome, Refusal>>, CompleteError> {
+        let _ = tell;
+        let mut answer = None;
+        self.complete(std::slice::from_ref(request), &mut |_, outcome| {
+            answer = Some(outcome);
+            Flow::Continue
+        })?;
+        Ok(answer)
+    }
+
     /// Tells the log-likelihood of every continuation of every request, in the order of its continuations; delivers as
     /// [`Self::complete`] does.
     ///

@@ -2,6 +2,7 @@
 
 use crate::checkpoint::ModelRef;
 use crate::dtype::DType;
+use crate::engine::DeviceChoice;
 use crate::merge::{Combine, Rescale, Scope, Vocabulary};
 use crate::units::{Alpha, Density, DropRate, Lambda, Scale, TokenCount};
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -380,16 +381,31 @@ pub(super) struct Running {
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
     #[command(flatten)]
+    pub(super) device: DeviceFlag,
+    #[command(flatten)]
     pub(super) limits: LimitFlags,
     #[command(flatten)]
     pub(super) confining: Confining,
+}
+
+/// Where the model runs.
+#[derive(Debug, Group)]
+pub(super) struct DeviceFlag {
+    /// Where the model runs: cpu, cuda or cuda:N (in bfloat16, with other answers in near-ties), or auto: the first GPU, if this m3
+    /// was built for GPUs and finds one.
+    #[arg(long, value_name = "DEVICE", default_value_t, value_parser = device)]
+    pub(super) device: DeviceChoice,
+}
+
+fn device(text: &str) -> Result<DeviceChoice, String> {
+    text.parse()
 }
 
 /// How much of the machine the engine may take. None of it changes an answer.
 #[derive(Debug, Group)]
 pub(super) struct LimitFlags {
     /// Memory that the engine may take for weights, keys and values: bytes, or with a unit (MB, GiB …) [default: four fifths
-    /// of what the machine has to spare].
+    /// of what the machine has to spare, nine tenths of what is free on a GPU].
     #[arg(long = "memory", id = "engine_memory", value_name = "SIZE", value_parser = size)]
     pub(super) memory: Option<u64>,
     /// Sequences that are answered at once: a number, or `auto` for as many as the memory holds, up to 64.
@@ -815,6 +831,8 @@ pub(super) struct Generate {
     /// Who answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineName,
+    #[command(flatten)]
+    pub(super) device: DeviceFlag,
     #[command(flatten)]
     pub(super) limits: LimitFlags,
     /// One JSON object `{"id", "text", "tokens", "finish"}` a line.

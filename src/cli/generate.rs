@@ -4,7 +4,7 @@ use super::args::{FrameName, Generate, SamplingFlags};
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{self, Settings};
-use crate::completion::{Flow, Outcome, Refusal, Request, Sampling};
+use crate::completion::{Complete, Flow, Outcome, Refusal, Request, Sampling};
 use crate::engine::{ChatTemplate, Frame, Message};
 use crate::event::Observer;
 use crate::experiment::Model;
@@ -31,6 +31,7 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     if args.system.is_some() && !args.chat && args.frame.is_none() {
         return Err(Failure::request("--system has no place in a prompt as it is; add --chat or --frame"));
     }
+    let choice = settings::engine(args.engine, args.device.device)?;
     let prompts = prompts(args)?;
     let model = Model::open(&args.model, settings.hub(), output)?;
     let texts = framed(args, &model, &prompts)?;
@@ -38,7 +39,13 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
         .into_iter()
         .map(|prompt| Request { prompt, sampling, max_tokens: args.max_tokens, stop: args.stop.clone() })
         .collect();
-    let mut engine = settings::engine(args.engine)?.load_within(&model, settings::limits(&args.limits))?;
+    let mut engine = choice.load_within(&model, settings::limits(&args.limits))?;
+    if let ([prompt], [request]) = (&prompts[..], &requests[..])
+        && !args.json
+        && output.is_read_live()
+    {
+        return aloud(engine.as_mut(), prompt, request, output);
+    }
     let echo: Vec<Option<Vec<u32>>> =
         requests.iter().map(|r| if args.echo { engine.prompt_ids(&r.prompt) } else { None }).collect();
     let mut refused = 0;
@@ -54,6 +61,35 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
         (0, true) => ExitCode::SUCCESS,
         (_, true) => ExitCode::from(UNSCORED),
     })
+}
+
+/// Shows the answer to one prompt while it grows.
+fn aloud(
+    engine: &mut dyn Complete,
+    prompt: &Prompt,
+    request: &Request,
+    output: &Output,
+) -> Result<ExitCode, Failure> {
+    let mut told = String::new();
+    let answer = engine.complete_aloud(request, &mut |text| {
+        output.result(text);
+        told.push_str(text);
+        if output.stop_requested() { Flow::Stop } else { Flow::Continue }
+    })?;
+    let (rest, code) = match &answer {
+        None => ("\n".to_owned(), ExitCode::from(4)),
+        Some(Ok(outcome)) => {
+            // A tokenizer that reads all tokens together otherwise than one after the other has the answer printed again.
+            let rest = outcome.text.strip_prefix(&told).map(|rest| format!("{rest}\n"));
+            (rest.unwrap_or_else(|| format!("\n{}\n", outcome.text)), ExitCode::SUCCESS)
+        }
+        Some(refused @ Err(_)) => {
+            let line = if told.is_empty() { "" } else { "\n" };
+            (line.to_owned() + &render(prompt, None, refused, false, false), ExitCode::from(UNSCORED))
+        }
+    };
+    output.result(&rest);
+    Ok(code)
 }
 
 fn prompts(args: &Generate) -> Result<Vec<Prompt>, Failure> {

@@ -66,6 +66,12 @@ impl Output {
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 
+    /// Whether somebody reads stdout as it comes.
+    #[expect(clippy::unused_self, reason = "as `result`")]
+    pub(super) fn is_read_live(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
     /// An error.
     pub(super) fn error(&self, text: &str) {
         self.clear();

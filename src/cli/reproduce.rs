@@ -32,7 +32,7 @@ const ALL: [TableName; 10] = [
 ];
 
 pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    settings::engine(args.running.engine)?;
+    settings::engine(args.running.engine, args.running.device.device)?;
     let manifest = Manifest::read(&suite(&args.suite, settings)?)?;
     if args.dry_run {
         return dry_run(args, &manifest, settings, output);

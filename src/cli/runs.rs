@@ -318,9 +318,9 @@ fn present() -> Result<Present, Failure> {
             .benchmarks
             .insert(benchmark.id().clone(), (benchmark.card.version, benchmark.scorer_version()));
     }
-    present.numerics = [Engine::NUMERICS, Engine::NUMERICS_BF16, ReferenceEngine::NUMERICS, Remote::NUMERICS]
-        .map(str::to_owned)
-        .to_vec();
+    let of_engine = [Engine::NUMERICS, Engine::NUMERICS_BF16, Engine::NUMERICS_GPU];
+    let others = [ReferenceEngine::NUMERICS, Remote::NUMERICS];
+    present.numerics = of_engine.into_iter().chain(others).map(str::to_owned).collect();
     Ok(present)
 }
 

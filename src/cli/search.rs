@@ -9,7 +9,7 @@ use crate::files;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &Search, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    settings::engine(args.running.engine)?;
+    settings::engine(args.running.engine, args.running.device.device)?;
     let quest = Quest::read(&args.file)?;
     let lab = settings.lab(&args.running, settings.data(args.data.as_deref())?, quest.limit)?;
     let (found, recipe) = experiment::search(&quest, lab, &settings.open(output), output)?;

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::output::Output;
 use crate::bench::{Benchmark, DataSource, Profile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions};
-use crate::engine::Limits;
+use crate::engine::{DeviceChoice, Limits};
 use crate::experiment::{EngineChoice, LabSettings};
 use crate::remote::{Budget, RemoteSettings, Secret};
 use crate::sandbox;
@@ -148,9 +148,14 @@ impl Settings {
             store: running.out.clone(),
             data,
             // A server's model is opened by the command itself.
-            engine: match running.engine {
-                EngineName::Openai => EngineChoice::default(),
-                name => engine(name)?,
+            engine: match (running.engine, running.device.device) {
+                (EngineName::Openai, DeviceChoice::Cuda(_)) => {
+                    return Err(Failure::request(
+                        "--device is not for --engine openai, whose server has the model",
+                    ));
+                }
+                (EngineName::Openai, _) => EngineChoice::default(),
+                (name, device) => engine(name, device)?,
             },
             limits: limits(&running.limits),
             sandbox: self.confined(&running.confining)?,
@@ -177,9 +182,15 @@ pub(super) fn profiles(name: ProfileName, benchmark: &Benchmark) -> Vec<Profile>
     }
 }
 
-/// An engine of this process.
-pub(super) fn engine(name: EngineName) -> Result<EngineChoice, Failure> {
+/// An engine of this process. On a GPU both of ours are one.
+pub(super) fn engine(name: EngineName, device: DeviceChoice) -> Result<EngineChoice, Failure> {
     match name {
+        EngineName::Batched | EngineName::Bf16 if let Some(number) = device.gpu()? => {
+            Ok(EngineChoice::Gpu(number))
+        }
+        EngineName::Reference if matches!(device, DeviceChoice::Cuda(_)) => Err(Failure::request(
+            "--engine reference runs on the CPU; leave --device out, or take another engine",
+        )),
         EngineName::Batched => Ok(EngineChoice::Batched),
         EngineName::Bf16 => Ok(EngineChoice::Bf16),
         EngineName::Reference => Ok(EngineChoice::Reference),

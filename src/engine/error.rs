@@ -113,7 +113,30 @@ pub enum EngineError {
         /// What this model needs.
         what: &'static str,
     },
-    /// candle, which runs the reference engine, failed.
-    #[error("the reference engine failed")]
+    /// A GPU was named.
+    #[error(
+        "this m3 was built without GPUs; scripts/cuda/build.sh builds one that has them (docs/gpu.md), --device cpu runs without"
+    )]
+    NotBuiltForGpus,
+    /// A GPU that cannot be opened.
+    #[error(
+        "GPU {number} cannot be used: {reason}; is there one, with a driver, and does the loader find libcuda.so.1 and CUDA's \
+         libcublas.so.13 and libcurand.so.10 (CUDA_SHIM_PATH names more folders for them, CUDA_SHIM_DEBUG=1 tells which is \
+         missing)? --device cpu runs without"
+    )]
+    NoGpu {
+        /// Its number.
+        number: usize,
+        /// The driver's own words.
+        reason: String,
+    },
+    /// A GPU says how much memory it has, or a device is not read.
+    #[error("the GPU does not say how much memory it has")]
+    Device(#[source] candle_core::Error),
+    /// Weights were exchanged, and the new ones could not be read.
+    #[error("the model has no weights since an exchange of them failed; load it again")]
+    NoWeights,
+    /// candle, which runs the reference engine and models on a GPU, failed.
+    #[error("candle failed while it ran the model")]
     Candle(#[from] candle_core::Error),
 }

@@ -34,6 +34,8 @@ pub(crate) enum Taken<O> {
     Run(u32),
     /// The next of the wanted logits are waited for.
     Wait,
+    /// Nobody wants to know any more.
+    Stop,
     /// The job is done.
     Done(Result<O, Refusal>),
 }
@@ -80,6 +82,7 @@ impl Job for Answering<'_> {
         };
         Ok(match self.transcript.push(token)? {
             Some(outcome) => Taken::Done(Ok(outcome)),
+            None if self.transcript.stopped() => Taken::Stop,
             None => Taken::Run(token),
         })
     }

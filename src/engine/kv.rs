@@ -136,6 +136,12 @@ impl Kv {
     }
 }
 
+impl super::runner::Slot for Kv {
+    fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+}
+
 /// Slots of keys and values within a budget of positions.
 #[derive(Debug)]
 pub(crate) struct KvPool {

@@ -1,9 +1,11 @@
 //! How much memory a model takes, told from its config before anything is loaded, and how large a batch fits into the rest.
 
+use super::device::Device;
 use super::error::EngineError;
 use super::kv::KvShape;
 use super::llama::{LANES, in_half};
 use super::settings::{EngineSettings, Precision, SEQUENCES};
+use super::tensor;
 use crate::checkpoint::{ModelConfig, TensorSource};
 use crate::files;
 use crate::units::TokenCount;
@@ -21,10 +23,16 @@ pub struct Limits {
 
 /// Part of the spare memory that an engine takes at most, if nobody says how much it may take.
 pub const SHARE: f64 = 0.8;
+/// The same of a GPU's memory, which nobody else is likely to want.
+pub const GPU_SHARE: f64 = 0.9;
+/// Tokens of a step on a GPU, which needs many to be busy.
+const GPU_STEP: NonZeroUsize = NonZeroUsize::new(2048).expect("2048 is not 0");
 /// Tokens of prompt and answer that a sequence is expected to need, where the context is longer.
 const USUAL: usize = 2048;
 /// What does not depend on the config: the program, its threads, the tokenizer, the buffers of loading.
 const BASE: u64 = 96 << 20;
+/// The same on a GPU: its programs, room for its library of products, and what lies between tensors.
+const GPU_BASE: u64 = 512 << 20;
 /// Bytes of a number.
 const NUMBER: u64 = size_of::<f32>() as u64;
 
@@ -60,6 +68,20 @@ impl Footprint {
             row: (2 * d + qkv + 2 * heads + 3 * ff + panels(config.vocab_size)) * NUMBER,
         }
     }
+
+    /// Of a model as a device's tensors, whose numbers have `size` bytes, but those of the head f32's.
+    fn on_device(config: &ModelConfig, size: u64) -> Self {
+        let numbers = config.tensors().into_iter().map(|(_, shape)| shape.iter().product::<usize>() as u64);
+        let (d, ff, vocab) =
+            (config.hidden_size as u64, config.intermediate_size as u64, config.vocab_size as u64);
+        let (queries, keys) =
+            ((config.heads * config.head_dim) as u64, (config.kv_heads * config.head_dim) as u64);
+        Self {
+            weights: numbers.sum::<u64>() * size + vocab * d * (NUMBER - size),
+            token: 2 * config.layers as u64 * keys * size,
+            row: (5 * d + 4 * queries + 4 * keys + 4 * ff) * size + (2 * vocab + d) * NUMBER,
+        }
+    }
 }
 
 impl EngineSettings {
@@ -76,17 +98,40 @@ impl EngineSettings {
         let sequences = limits.sequences.unwrap_or(SEQUENCES);
         let settings = Self { max_sequences: sequences, precision, ..Self::default() };
         let Some(memory) = limits.memory.or_else(spare) else { return Ok(settings) };
-        let needs = Footprint::of(config, source, precision);
+        settings.fitted(config, memory, BASE, Footprint::of(config, source, precision))
+    }
+
+    /// The same on a device, in its own memory; where no memory is named, [`GPU_SHARE`] of what is free there.
+    pub fn within_device(device: &Device, config: &ModelConfig, limits: Limits) -> Result<Self, EngineError> {
+        let sequences = limits.sequences.unwrap_or(SEQUENCES);
+        let settings = Self { max_sequences: sequences, step_tokens: GPU_STEP, ..Self::default() };
+        let memory = match limits.memory {
+            Some(memory) => Some(memory),
+            None => device.free_memory()?.map(|free| (free as f64 * GPU_SHARE) as u64),
+        };
+        let Some(memory) = memory else { return Ok(settings) };
+        let size = device.dtype.size_in_bytes() as u64;
+        settings.fitted(config, memory, GPU_BASE + tensor::SCORES_ROOM, Footprint::on_device(config, size))
+    }
+
+    /// With as many keys and values as fit into `memory` beside `base` bytes, the weights, and the room for a step.
+    fn fitted(
+        self,
+        config: &ModelConfig,
+        memory: u64,
+        base: u64,
+        needs: Footprint,
+    ) -> Result<Self, EngineError> {
         let usual = config.context.min(USUAL).next_multiple_of(LANES);
-        let steps = settings.step_tokens.get() as u64 * needs.row;
-        let fixed = BASE + needs.weights + steps;
+        let fixed = base + needs.weights + self.step_tokens.get() as u64 * needs.row;
         let needed = fixed + usual as u64 * needs.token;
         if memory < needed {
             return Err(EngineError::NoMemory { memory, needed, weights: needs.weights });
         }
         let room = usize::try_from((memory - fixed) / needs.token.max(1)).unwrap_or(usize::MAX);
-        let kv_tokens = room.min(sequences.get().saturating_mul(config.context.next_multiple_of(LANES)));
-        Ok(Self { kv_tokens: TokenCount(kv_tokens), longest: TokenCount(kv_tokens), ..settings })
+        let most = self.max_sequences.get().saturating_mul(config.context.next_multiple_of(LANES));
+        let kv_tokens = room.min(most);
+        Ok(Self { kv_tokens: TokenCount(kv_tokens), longest: TokenCount(kv_tokens), ..self })
     }
 }
 
@@ -137,6 +182,24 @@ mod tests {
         assert_eq!(more.kv_tokens.0, 144);
         assert_eq!(within(needed + (1 << 30), 9).unwrap().kv_tokens.0, 9 * 128, "more is never used");
         assert_eq!(within(needed + (1 << 30), 0).unwrap().max_sequences, SEQUENCES);
+    }
+
+    #[test]
+    fn a_device_holds_weights_in_its_own_type_and_the_head_in_f32() {
+        let mut config = fixture::config();
+        config.tied_head = false;
+        let numbers: u64 = config.tensors().iter().map(|(_, s)| s.iter().product::<usize>() as u64).sum();
+        let head = (config.vocab_size * config.hidden_size) as u64;
+        assert_eq!(Footprint::on_device(&config, 2).weights, 2 * numbers + 2 * head);
+        assert_eq!(Footprint::on_device(&config, 4).weights, 4 * numbers);
+        assert_eq!(Footprint::on_device(&config, 2).token, 2 * 2 * 2 * 6 * 2, "layers, heads, width, both");
+        let within = |memory| {
+            let limits = Limits { memory: Some(memory), sequences: None };
+            EngineSettings::within_device(&Device::host(), &config, limits)
+        };
+        let EngineError::NoMemory { needed, .. } = within(1 << 20).unwrap_err() else { panic!() };
+        assert!(within(needed - 1).is_err());
+        assert_eq!(within(needed).unwrap().kv_tokens.0, 128);
     }
 
     #[test]

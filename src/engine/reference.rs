@@ -8,7 +8,7 @@ use super::sampler::{NotANumber, Sampler};
 use super::serve::check_tokens;
 use super::settings::EngineSettings;
 use super::tokenizer::Tokenizer;
-use super::transcript::Transcript;
+use super::transcript::{Tell, Transcript};
 use crate::checkpoint::{Biases, Companions, ModelConfig, RopeScaling, TensorSource};
 use crate::completion::{
     Breakdown, Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
@@ -84,16 +84,24 @@ impl ReferenceEngine {
         Ok(self.llama.forward(&input, position, cache)?.flatten_all()?.to_vec1()?)
     }
 
-    fn answer(&self, request: &Request) -> Result<Result<Outcome, Refusal>, EngineError> {
+    /// The answer; none if `tell` wants no more of it.
+    fn answer(
+        &self,
+        request: &Request,
+        tell: Option<&mut Tell<'_>>,
+    ) -> Result<Option<Result<Outcome, Refusal>>, EngineError> {
         let begun = Sampler::new(request).and_then(|sampler| {
             Ok((sampler, Transcript::begin(&self.tokenizer, request, self.config.context)?))
         });
         let (mut sampler, (prompt, mut transcript)) = match begun {
             Ok(begun) => begun,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Some(Err(refusal))),
         };
         if let Some(outcome) = transcript.ended_before_it_began() {
-            return Ok(Ok(outcome));
+            return Ok(Some(Ok(outcome)));
+        }
+        if let Some(tell) = tell {
+            transcript = transcript.aloud(tell);
         }
         let mut cache = self.cache.clone();
         let mut logits = self.forward(&prompt, 0, &mut cache)?;
@@ -102,11 +110,14 @@ impl ReferenceEngine {
             let token = match sampler.choose(&logits) {
                 Ok(token) => token,
                 Err(NotANumber) => {
-                    return Ok(Err(Refusal::NotANumber { place: Breakdown::Logits, generated }));
+                    return Ok(Some(Err(Refusal::NotANumber { place: Breakdown::Logits, generated })));
                 }
             };
             if let Some(outcome) = transcript.push(token)? {
-                return Ok(Ok(outcome));
+                return Ok(Some(Ok(outcome)));
+            }
+            if transcript.stopped() {
+                return Ok(None);
             }
             logits = self.forward(&[token], prompt.len() + generated, &mut cache)?;
         }
@@ -182,12 +193,20 @@ impl Complete for ReferenceEngine {
         deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
     ) -> Result<(), CompleteError> {
         for (number, request) in requests.iter().enumerate() {
-            let answer = self.answer(request).map_err(|e| CompleteError(Box::new(e)))?;
-            if deliver(number, answer) == Flow::Stop {
+            let answer = self.answer(request, None).map_err(|e| CompleteError(Box::new(e)))?;
+            if answer.is_some_and(|answer| deliver(number, answer) == Flow::Stop) {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn complete_aloud(
+        &mut self,
+        request: &Request,
+        tell: &mut dyn FnMut(&str) -> Flow,
+    ) -> Result<Option<Result<Outcome, Refusal>>, CompleteError> {
+        self.answer(request, Some(tell)).map_err(|e| CompleteError(Box::new(e)))
     }
 
     fn likelihoods(

@@ -9,10 +9,10 @@
 
 use super::error::EngineError;
 use super::job::{Job, Taken};
-use super::kv::{Kv, KvPool, common};
+use super::kv::common;
 use super::llama::Piece;
+use super::runner::{Runner, Slot};
 use super::settings::EngineSettings;
-use super::step::Machine;
 use crate::completion::{Flow, Refusal};
 
 /// Prompt tokens that a step takes at least, however many sequences are generating.
@@ -26,20 +26,19 @@ pub(crate) type Deliver<'d, O> = dyn FnMut(usize, Result<O, Refusal>) -> Flow + 
 pub(crate) type Watch<'c> = dyn FnMut(usize, &[f32]) + 'c;
 
 /// What does jobs.
-pub(crate) struct Scheduler<'e> {
+pub(crate) struct Scheduler<'e, R> {
     pub(crate) settings: EngineSettings,
-    pub(crate) pool: &'e mut KvPool,
-    pub(crate) machine: &'e mut Machine,
+    pub(crate) runner: &'e mut R,
 }
 
 /// A job in the batch.
-struct Sequence<J> {
+struct Sequence<J, S> {
     /// The request's number.
     number: usize,
     job: J,
     /// The token generated last, once the known ones have run.
     last: Option<u32>,
-    kv: Kv,
+    kv: S,
     /// When it came in.
     serial: u64,
     /// Whom it waits for.
@@ -55,26 +54,31 @@ struct Leader {
     shared: usize,
 }
 
-impl<J: Job> Sequence<J> {
+impl<J: Job, S: Slot> Sequence<J, S> {
     /// The tokens that may be taken over from others: not those whose logits are wanted.
     fn prefix(&self) -> &[u32] {
         prefix(&self.job)
     }
 }
 
-impl<J: Job> Sequence<J> {
+impl<J: Job, S: Slot> Sequence<J, S> {
     /// Takes over what `others` have computed of its beginning, and waits for what one of them is about to compute.
-    fn follow(&mut self, others: &[Self]) {
-        let Some(donor) = others.iter().max_by_key(|o| o.kv.shared(self.prefix())) else { return };
-        self.kv.copy(&donor.kv, donor.kv.shared(prefix(&self.job)));
+    fn follow(&mut self, others: &[Self], runner: &mut impl Runner<Slot = S>) -> Result<(), EngineError> {
+        let Some(donor) = others.iter().max_by_key(|o| o.kv.shared(self.prefix())) else { return Ok(()) };
+        runner.copy(&mut self.kv, &donor.kv, donor.kv.shared(prefix(&self.job)))?;
         let coming = |o: &Self| Leader { serial: o.serial, shared: common(o.job.tokens(), self.prefix()) };
         let best = others.iter().map(coming).max_by_key(|l| (l.shared, std::cmp::Reverse(l.serial)));
         self.leader = best.filter(|leader| leader.shared >= self.kv.len() + WORTH_WAITING);
+        Ok(())
     }
 }
 
 /// Gives those who wait what their leaders have computed. Whoever has all of it, or whose leader has ended, waits no longer.
-fn share<J: Job, O>(active: &mut [Sequence<J>], ended: &[(usize, O)]) {
+fn share<J: Job, R: Runner, O>(
+    active: &mut [Sequence<J, R::Slot>],
+    ended: &[(usize, O)],
+    runner: &mut R,
+) -> Result<(), EngineError> {
     for place in 0..active.len() {
         let Some(Leader { serial, shared }) = active[place].leader else { continue };
         let leads = active.iter().position(|s| s.serial == serial);
@@ -84,11 +88,12 @@ fn share<J: Job, O>(active: &mut [Sequence<J>], ended: &[(usize, O)]) {
         };
         let Ok([follower, leader]) = active.get_disjoint_mut([place, at]) else { continue };
         let there = leader.kv.len().min(shared);
-        follower.kv.copy(&leader.kv, there);
+        runner.copy(&mut follower.kv, &leader.kv, there)?;
         if there == shared || ended.iter().any(|(ended, _)| *ended == at) {
             follower.leader = None;
         }
     }
+    Ok(())
 }
 
 fn prefix<J: Job>(job: &J) -> &[u32] {
@@ -101,7 +106,7 @@ enum Next {
     Done,
 }
 
-impl Scheduler<'_> {
+impl<R: Runner> Scheduler<'_, R> {
     /// Does the jobs of `queue`, each with the number of the request that it belongs to, and delivers what comes of each as
     /// soon as it is there, in any order.
     pub(crate) fn run<J: Job>(
@@ -113,7 +118,7 @@ impl Scheduler<'_> {
         let mut active = Vec::new();
         let result = self.serve(queue, &mut active, watch, deliver);
         for sequence in active {
-            self.pool.give_back(sequence.kv);
+            self.runner.give_back(sequence.kv);
         }
         result
     }
@@ -121,20 +126,19 @@ impl Scheduler<'_> {
     fn serve<J: Job>(
         &mut self,
         mut queue: impl Iterator<Item = (usize, Result<J, Refusal>)>,
-        active: &mut Vec<Sequence<J>>,
+        active: &mut Vec<Sequence<J, R::Slot>>,
         watch: &mut Watch<'_>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
         let mut waiting = None;
-        while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver) {
+        while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver)? {
             let mut ended = Vec::new();
-            self.step(active, watch, &mut ended)?;
-            share(active, &ended);
+            let mut stop = self.step(active, watch, &mut ended)? == Flow::Stop;
+            share(active, &ended, self.runner)?;
             // Backwards, so that `swap_remove` moves only places that were looked at already.
-            let mut stop = false;
             for (place, result) in ended.into_iter().rev() {
                 let sequence = active.swap_remove(place);
-                self.pool.give_back(sequence.kv);
+                self.runner.give_back(sequence.kv);
                 stop = stop || deliver(sequence.number, result) == Flow::Stop;
             }
             if stop {
@@ -149,9 +153,9 @@ impl Scheduler<'_> {
         &mut self,
         queue: &mut impl Iterator<Item = (usize, Result<J, Refusal>)>,
         waiting: &mut Option<(usize, J)>,
-        active: &mut Vec<Sequence<J>>,
+        active: &mut Vec<Sequence<J, R::Slot>>,
         deliver: &mut Deliver<'_, J::Output>,
-    ) -> Next {
+    ) -> Result<Next, EngineError> {
         while active.len() < self.settings.max_sequences.get() {
             if waiting.is_none() {
                 let Some((number, job)) = queue.next() else { break };
@@ -171,30 +175,30 @@ impl Scheduler<'_> {
                 if let Some(result) = ended.transpose()
                     && deliver(number, result) == Flow::Stop
                 {
-                    return Next::Done;
+                    return Ok(Next::Done);
                 }
             }
             let Some((number, job)) = waiting.take() else { continue };
-            let Some(kv) = self.pool.take(job.positions(), prefix(&job)) else {
+            let Some(kv) = self.runner.take(job.positions(), prefix(&job))? else {
                 *waiting = Some((number, job));
                 break;
             };
-            self.machine.reach(job.positions());
             let serial = active.iter().map(|s| s.serial + 1).max().unwrap_or(0);
             let mut sequence = Sequence { number, job, last: None, kv, serial, leader: None };
-            sequence.follow(active);
+            let followed = sequence.follow(active, self.runner);
             active.push(sequence);
+            followed?;
         }
-        if active.is_empty() { Next::Done } else { Next::Step }
+        Ok(if active.is_empty() { Next::Done } else { Next::Step })
     }
 
-    /// Runs one step; `ended` gets the places of the sequences that ended, in ascending order.
+    /// Runs one step; `ended` gets the places of the sequences that ended, in ascending order. Whether to go on.
     fn step<J: Job>(
         &mut self,
-        active: &mut [Sequence<J>],
+        active: &mut [Sequence<J, R::Slot>],
         watch: &mut Watch<'_>,
         ended: &mut Vec<(usize, Result<J::Output, Refusal>)>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Flow, EngineError> {
         let generating = active.iter().filter(|s| s.last.is_some()).count();
         let mut prompt_share = self.settings.step_tokens.get().saturating_sub(generating).max(PROMPT_SHARE);
         let (mut pieces, mut owners) = (Vec::with_capacity(active.len()), Vec::with_capacity(active.len()));
@@ -215,7 +219,9 @@ impl Scheduler<'_> {
             pieces.push(piece);
             owners.push(place);
         }
-        for (piece, (logits, broken)) in self.machine.step(pieces) {
+        self.runner.step(pieces)?;
+        let mut flow = Flow::Continue;
+        for (piece, (logits, broken)) in self.runner.logits() {
             let place = owners[piece];
             // The logits of a piece follow each other; one that broke down takes no more of them.
             if ended.last().is_some_and(|(ended, _)| *ended == place) {
@@ -226,6 +232,7 @@ impl Scheduler<'_> {
             match sequence.job.take(logits)? {
                 Taken::Run(token) => sequence.last = Some(token),
                 Taken::Wait => {}
+                Taken::Stop => flow = Flow::Stop,
                 Taken::Done(mut result) => {
                     if let (Err(Refusal::NotANumber { place, .. }), Some(broken)) = (&mut result, broken) {
                         *place = broken;
@@ -235,6 +242,6 @@ impl Scheduler<'_> {
             }
         }
         ended.sort_by_key(|&(place, _)| place);
-        Ok(())
+        Ok(flow)
     }
 }

@@ -1,33 +1,62 @@
-//! The packed engine behind the contract.
+//! The engine behind the contract.
 
+use super::device::Device;
 use super::error::EngineError;
-use super::job::{Answering, Weighing};
+use super::job::{Answering, Job, Weighing};
 use super::kv::{KvPool, KvShape};
 use super::likelihood::Pair;
 use super::llama::{Piece, Rope};
 use super::load;
+use super::runner::{Runner, Slot};
 use super::sampler::Sampler;
 use super::scheduler::{Deliver, Scheduler, Watch};
 use super::settings::{EngineSettings, Precision};
 use super::step::Machine;
+use super::tensor;
 use super::tokenizer::Tokenizer;
-use super::transcript::Transcript;
+use super::transcript::{Tell, Transcript};
 use crate::checkpoint::{Companions, ModelConfig, TensorSource};
 use crate::completion::{
     Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
 
-/// A Llama on the CPU, answering many requests at once. Sums are in f32, weights what the source has or bfloat16.
+/// A Llama that answers many requests at once.
 ///
-/// An answer has the same bits alone and in any batch, in any order of arrival, with any [`EngineSettings`] and any
-/// number of threads. Weights are packed when they are loaded and not kept otherwise.
+/// On the CPU sums are in f32, weights what the source has or bfloat16. An answer has the same bits alone and in any batch, in any
+/// order of arrival, with any [`EngineSettings`] and any number of threads. Weights are packed when they are loaded and not kept
+/// otherwise.
+///
+/// On a GPU ([`Self::load_on`]) everything is in bfloat16 but norms, softmax and logits, and the library that multiplies there may
+/// sum in another order in another batch: a near-tie can then be decided otherwise.
 #[derive(Debug)]
 pub struct Engine {
     config: ModelConfig,
     settings: EngineSettings,
     tokenizer: Tokenizer,
-    pool: KvPool,
-    machine: Machine,
+    place: Place,
+}
+
+/// Where the model is.
+#[derive(Debug)]
+enum Place {
+    Cpu(Box<Machine>),
+    Device(Box<tensor::Machine>),
+}
+
+impl Place {
+    /// Does jobs, as [`Scheduler::run`] says.
+    fn run<J: Job>(
+        &mut self,
+        settings: EngineSettings,
+        jobs: impl Iterator<Item = (usize, Result<J, Refusal>)>,
+        watch: &mut Watch<'_>,
+        deliver: &mut Deliver<'_, J::Output>,
+    ) -> Result<(), EngineError> {
+        match self {
+            Self::Cpu(runner) => Scheduler { settings, runner: &mut **runner }.run(jobs, watch, deliver),
+            Self::Device(runner) => Scheduler { settings, runner: &mut **runner }.run(jobs, watch, deliver),
+        }
+    }
 }
 
 impl Engine {
@@ -35,6 +64,8 @@ impl Engine {
     pub const NUMERICS: &'static str = "m3-cpu-f32/1";
     /// The same of [`Precision::Bf16`].
     pub const NUMERICS_BF16: &'static str = "m3-cpu-f32-weights-bf16/1";
+    /// The same on a GPU.
+    pub const NUMERICS_GPU: &'static str = "m3-gpu-bf16/1";
 
     /// Loads the weights of `source` and the tokenizer of `companions`.
     ///
@@ -52,17 +83,38 @@ impl Engine {
             load::load(source, &config, settings.precision)?,
             Rope::new(&config),
             settings.threads,
+            KvPool::new(KvShape::of(&config), settings.kv_tokens.0),
         );
-        let pool = KvPool::new(KvShape::of(&config), settings.kv_tokens.0);
-        Ok(Self { config, settings: *settings, tokenizer, pool, machine })
+        Ok(Self { config, settings: *settings, tokenizer, place: Place::Cpu(Box::new(machine)) })
+    }
+
+    /// The same on a device that was opened, to which weights go tensor by tensor. Of the settings, `threads` and `precision`
+    /// do not apply.
+    pub fn load_on(
+        device: &Device,
+        source: &dyn TensorSource,
+        companions: &Companions,
+        settings: &EngineSettings,
+    ) -> Result<Self, EngineError> {
+        let config = companions.config.clone();
+        config.check(source.manifest())?;
+        let tokenizer = Tokenizer::load(companions)?;
+        let machine = tensor::Machine::load(device, source, &config, settings)?;
+        Ok(Self { config, settings: *settings, tokenizer, place: Place::Device(Box::new(machine)) })
     }
 
     /// Exchanges the weights for those of another model with the same config and tokenizer: the next candidate of a
-    /// search. On an error the old weights stay.
+    /// search. On an error the old weights stay; on a device, where there is no room for both, there are none then, and whoever
+    /// asks is told so.
     pub fn exchange(&mut self, source: &dyn TensorSource) -> Result<(), EngineError> {
-        *self.machine.llama_mut() = load::load(source, &self.config, self.settings.precision)?;
-        self.pool.forget();
-        Ok(())
+        self.config.check(source.manifest())?;
+        match &mut self.place {
+            Place::Cpu(machine) => {
+                machine.exchange(load::load(source, &self.config, self.settings.precision)?);
+                Ok(())
+            }
+            Place::Device(machine) => machine.exchange(source, &self.config),
+        }
     }
 
     /// The token that is put before every prompt that does not begin with it: the config's `bos_token_id`, if the
@@ -74,22 +126,19 @@ impl Engine {
     /// Tokens that were run through the model so far. Less than prompts and answers have together, where prompts begin alike:
     /// a common beginning is run once.
     pub fn tokens_run(&self) -> u64 {
-        self.machine.tokens_run()
+        match &self.place {
+            Place::Cpu(machine) => machine.tokens_run(),
+            Place::Device(machine) => machine.tokens_run(),
+        }
     }
 
     /// The logits `[vocab_size]` after the last of `tokens`. What they begin with is taken over from an earlier call.
     pub fn logits(&mut self, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         check_tokens(tokens, &self.config)?;
-        self.machine.reach(tokens.len());
-        // Nothing is given out between two calls, so that the pool grants a slot of any size.
-        let Some(mut kv) = self.pool.take(tokens.len(), &tokens[..tokens.len() - 1]) else {
-            return Ok(Vec::new());
-        };
-        let known = kv.len();
-        let piece = Piece { tokens: &tokens[known..], kv: &mut kv, wanted: 1 };
-        let logits = self.machine.step(vec![piece]).flat_map(|(_, (logits, _))| logits).copied().collect();
-        self.pool.give_back(kv);
-        Ok(logits)
+        match &mut self.place {
+            Place::Cpu(machine) => logits(&mut **machine, tokens),
+            Place::Device(machine) => logits(&mut **machine, tokens),
+        }
     }
 
     /// [`Complete::complete`], with somebody who sees the logits.
@@ -99,13 +148,32 @@ impl Engine {
         watch: &mut Watch<'_>,
         deliver: &mut Deliver<'_, Outcome>,
     ) -> Result<(), EngineError> {
-        let Self { config, settings, tokenizer, pool, machine } = self;
+        let Self { config, settings, tokenizer, place } = self;
         let begin = |request| {
             let sampler = Sampler::new(request)?;
             Ok(Answering::new(Transcript::begin(tokenizer, request, config.context)?, sampler))
         };
         let jobs = requests.iter().enumerate().map(|(number, request)| (number, begin(request)));
-        Scheduler { settings: *settings, pool, machine }.run(jobs, watch, deliver)
+        place.run(*settings, jobs, watch, deliver)
+    }
+
+    /// [`Complete::complete_aloud`].
+    fn answer_aloud(
+        &mut self,
+        request: &Request,
+        tell: &mut Tell<'_>,
+    ) -> Result<Option<Result<Outcome, Refusal>>, EngineError> {
+        let Self { config, settings, tokenizer, place } = self;
+        let begun = Sampler::new(request)
+            .and_then(|sampler| Ok((sampler, Transcript::begin(tokenizer, request, config.context)?)));
+        let job = begun
+            .map(|(sampler, (prompt, transcript))| Answering::new((prompt, transcript.aloud(tell)), sampler));
+        let mut answer = None;
+        place.run(*settings, std::iter::once((0, job)), &mut |_, _| (), &mut |_, outcome| {
+            answer = Some(outcome);
+            Flow::Continue
+        })?;
+        Ok(answer)
     }
 
     /// [`Complete::likelihoods`], with somebody who sees the logits.
@@ -115,7 +183,7 @@ impl Engine {
         watch: &mut Watch<'_>,
         deliver: &mut Deliver<'_, Vec<Likelihood>>,
     ) -> Result<(), EngineError> {
-        let Self { config, settings, tokenizer, pool, machine } = self;
+        let Self { config, settings, tokenizer, place } = self;
         let jobs = requests.iter().enumerate().flat_map(|(number, request)| {
             let jobs = match Pair::all(tokenizer, request, config.context) {
                 Ok(pairs) => Weighing::all(&pairs).into_iter().map(Ok).collect(),
@@ -132,7 +200,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Scheduler { settings: *settings, pool, machine }.run(jobs, watch, &mut |number, result| {
+        place.run(*settings, jobs, watch, &mut |number, result| {
             let Some(known) = &mut open[number] else { return Flow::Continue };
             let whole = match result {
                 Err(refusal) => Err(refusal),
@@ -148,6 +216,19 @@ impl Engine {
             deliver(number, whole)
         })
     }
+}
+
+/// The logits `[vocab]` after the last of `tokens`, of which there is at least one.
+fn logits<R: Runner>(runner: &mut R, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+    // Nothing is given out between two calls, so that a slot of any size is granted.
+    let Some(mut kv) = runner.take(tokens.len(), &tokens[..tokens.len() - 1])? else {
+        return Ok(Vec::new());
+    };
+    let piece = Piece { tokens: &tokens[kv.len()..], kv: &mut kv, wanted: 1 };
+    let done = runner.step(vec![piece]);
+    let logits = runner.logits().flat_map(|(_, (logits, _))| logits).copied().collect();
+    runner.give_back(kv);
+    done.map(|()| logits)
 }
 
 /// Checks that `tokens` can be run by a model of `config`.
@@ -172,6 +253,14 @@ impl Complete for Engine {
         self.answer(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
     }
 
+    fn complete_aloud(
+        &mut self,
+        request: &Request,
+        tell: &mut dyn FnMut(&str) -> Flow,
+    ) -> Result<Option<Result<Outcome, Refusal>>, CompleteError> {
+        self.answer_aloud(request, tell).map_err(|e| CompleteError(Box::new(e)))
+    }
+
     fn likelihoods(
         &mut self,
         requests: &[LikelihoodRequest],
@@ -189,9 +278,11 @@ impl Complete for Engine {
     }
 
     fn numerics(&self) -> String {
-        match self.settings.precision {
-            Precision::Source => Self::NUMERICS.to_owned(),
-            Precision::Bf16 => Self::NUMERICS_BF16.to_owned(),
-        }
+        let name = match (&self.place, self.settings.precision) {
+            (Place::Device(machine), _) => machine.numerics(),
+            (Place::Cpu(_), Precision::Source) => Self::NUMERICS,
+            (Place::Cpu(_), Precision::Bf16) => Self::NUMERICS_BF16,
+        };
+        name.to_owned()
     }
 }

@@ -1,6 +1,9 @@
-//! One pass of the batch through the model, by as many threads as are worth it.
+//! One pass of the batch through the model on the CPU, by as many threads as are worth it.
 
+use super::error::EngineError;
+use super::kv::{Kv, KvPool};
 use super::llama::{Llama, Piece, Room, Rope, Team};
+use super::runner::Runner;
 use super::settings::Threads;
 use crate::completion::Breakdown;
 use crate::isa::Isa;
@@ -19,40 +22,50 @@ pub(crate) struct Machine {
     threads: Threads,
     llama: Llama,
     rope: Rope,
+    pool: KvPool,
     rooms: Vec<Room>,
+    /// For each room that the last step used: the number of the piece that each of its logits belongs to.
+    owners: Vec<Vec<usize>>,
     /// Tokens that were run since the beginning.
     tokens_run: u64,
 }
 
 impl Machine {
     /// A machine for `llama`, on the best instruction set of this CPU.
-    pub(crate) fn new(llama: Llama, rope: Rope, threads: Threads) -> Self {
-        Self { isa: Isa::detect(), threads, llama, rope, rooms: Vec::new(), tokens_run: 0 }
+    pub(crate) fn new(llama: Llama, rope: Rope, threads: Threads, pool: KvPool) -> Self {
+        let isa = Isa::detect();
+        Self { isa, threads, llama, rope, pool, rooms: Vec::new(), owners: Vec::new(), tokens_run: 0 }
     }
 
-    /// The weights, to be exchanged for others of the same config.
-    pub(crate) fn llama_mut(&mut self) -> &mut Llama {
-        &mut self.llama
+    /// Exchanges the weights for others of the same config.
+    pub(crate) fn exchange(&mut self, llama: Llama) {
+        self.llama = llama;
+        self.pool.forget();
+    }
+}
+
+impl Runner for Machine {
+    type Slot = Kv;
+
+    fn take(&mut self, positions: usize, prefix: &[u32]) -> Result<Option<Kv>, EngineError> {
+        let kv = self.pool.take(positions, prefix);
+        if kv.is_some() {
+            self.rope.reach(positions);
+        }
+        Ok(kv)
     }
 
-    /// Tokens that were run since the beginning: less than were asked for, where beginnings are shared.
-    pub(crate) fn tokens_run(&self) -> u64 {
-        self.tokens_run
+    fn give_back(&mut self, kv: Kv) {
+        self.pool.give_back(kv);
     }
 
-    /// Prepares positions below `positions`.
-    pub(crate) fn reach(&mut self, positions: usize) {
-        self.rope.reach(positions);
+    fn copy(&mut self, to: &mut Kv, from: &Kv, positions: usize) -> Result<(), EngineError> {
+        to.copy(from, positions);
+        Ok(())
     }
 
-    /// Runs `pieces`; the logits `[vocab]` that they want, each with its piece's number and the place where it broke down,
-    /// those of one piece together and in the order of its tokens.
-    ///
     /// How the work is shared out changes no bit: a row's numbers depend on its own sequence only.
-    pub(crate) fn step<'s>(
-        &'s mut self,
-        pieces: Vec<Piece<'_>>,
-    ) -> impl Iterator<Item = (usize, (&'s [f32], Option<Breakdown>))> + use<'s> {
+    fn step(&mut self, pieces: Vec<Piece<'_>>) -> Result<(), EngineError> {
         let (isa, llama, rope) = (self.isa, &self.llama, &self.rope);
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         self.tokens_run += rows as u64;
@@ -77,9 +90,18 @@ impl Machine {
                 .zip(rooms.par_iter_mut())
                 .for_each(|(share, room)| llama.run(isa, Team::Alone, rope, &mut share.pieces, room)),
         }
-        let owners: Vec<Vec<usize>> = shares.iter().map(Share::owners).collect();
-        let rooms: &'s [Room] = rooms;
-        owners.into_iter().zip(rooms).flat_map(|(owners, room)| owners.into_iter().zip(llama.logits(room)))
+        self.owners.clear();
+        self.owners.extend(shares.iter().map(Share::owners));
+        Ok(())
+    }
+
+    fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))> {
+        let rooms = self.owners.iter().zip(&self.rooms);
+        rooms.flat_map(|(owners, room)| owners.iter().copied().zip(self.llama.logits(room)))
+    }
+
+    fn tokens_run(&self) -> u64 {
+        self.tokens_run
     }
 }
 

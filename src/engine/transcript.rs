@@ -2,10 +2,12 @@
 
 use super::error::EngineError;
 use super::tokenizer::Tokenizer;
-use crate::completion::{Finish, Outcome, Refusal, Request};
+use crate::completion::{Finish, Flow, Outcome, Refusal, Request};
+
+/// Who is told text of an answer while it grows.
+pub(crate) type Tell<'t> = dyn FnMut(&str) -> Flow + 't;
 
 /// The answer to one request, token by token.
-#[derive(Debug)]
 pub(crate) struct Transcript<'a> {
     tokenizer: &'a Tokenizer,
     stop: &'a [String],
@@ -18,6 +20,15 @@ pub(crate) struct Transcript<'a> {
     /// `ids[prefix .. read]` are decoded again with what follows, since how a token reads can depend on the one before.
     prefix: usize,
     read: usize,
+    listener: Option<Listener<'a>>,
+}
+
+/// Somebody who listens.
+struct Listener<'a> {
+    tell: &'a mut Tell<'a>,
+    /// Bytes of the text that were told.
+    told: usize,
+    stopped: bool,
 }
 
 impl<'a> Transcript<'a> {
@@ -46,8 +57,19 @@ impl<'a> Transcript<'a> {
             text: String::new(),
             prefix: 0,
             read: 0,
+            listener: None,
         };
         Ok((prompt, answer))
+    }
+
+    /// From now on `tell` is given text as soon as it is certain: whole characters that no stop string can begin in any more.
+    pub(crate) fn aloud(self, tell: &'a mut Tell<'a>) -> Self {
+        Self { listener: Some(Listener { tell, told: 0, stopped: false }), ..self }
+    }
+
+    /// Whether who listens has heard enough.
+    pub(crate) fn stopped(&self) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.stopped)
     }
 
     /// Positions of keys and values that the request can fill: the last generated token is never run.
@@ -71,14 +93,28 @@ impl<'a> Transcript<'a> {
             return self.end(Finish::EndOfText).map(Some);
         }
         self.ids.push(id);
-        if !self.stop.is_empty() {
+        if !self.stop.is_empty() || self.listener.is_some() {
             let known = self.text.len();
             self.read_on()?;
             if let Some(cut) = self.find_stop(known) {
                 return Ok(Some(self.outcome(self.text[..cut].to_owned(), Finish::StopString)));
             }
         }
-        if self.ids.len() >= self.limit { self.end(Finish::Length).map(Some) } else { Ok(None) }
+        if self.ids.len() >= self.limit {
+            return self.end(Finish::Length).map(Some);
+        }
+        self.tell();
+        Ok(None)
+    }
+
+    /// Tells what has become certain.
+    fn tell(&mut self) {
+        let Some(listener) = &mut self.listener else { return };
+        let certain = self.text.len() - undecided(&self.text, self.stop);
+        if let Some(new) = self.text.get(listener.told..certain).filter(|new| !new.is_empty()) {
+            listener.stopped = (listener.tell)(new) == Flow::Stop;
+            listener.told = certain;
+        }
     }
 
     /// Decodes what can be decoded: a character whose bytes are not complete yet waits for the next token.
@@ -118,6 +154,15 @@ impl<'a> Transcript<'a> {
     }
 }
 
+/// How many bytes at the end of `text` may turn out to begin a stop string.
+fn undecided(text: &str, stop: &[String]) -> usize {
+    let begins = |stop: &String| {
+        let longest = text.len().min(stop.len() - 1);
+        (1..=longest).rev().find(|&length| text.as_bytes().ends_with(&stop.as_bytes()[..length]))
+    };
+    stop.iter().filter_map(begins).max().unwrap_or(0)
+}
+
 /// Where the earliest stop string begins.
 fn first_stop(text: &str, stop: &[String]) -> Option<usize> {
     stop.iter().filter_map(|stop| text.find(stop.as_str())).min()
@@ -129,6 +174,56 @@ mod tests {
     use crate::completion::Sampling;
     use crate::engine::fixture;
     use crate::units::TokenCount;
+
+    /// What was told while the answer grew, and the outcome.
+    fn heard(bytes: &[u8], stop: &[&str], enough: usize) -> (Vec<String>, Option<Outcome>) {
+        let tokenizer = Tokenizer::load(&fixture::companions()).unwrap();
+        let request = Request {
+            prompt: "x".into(),
+            sampling: Sampling::Greedy,
+            max_tokens: TokenCount(100),
+            stop: stop.iter().map(|&s| s.to_owned()).collect(),
+        };
+        let mut told: Vec<String> = Vec::new();
+        let mut tell = |text: &str| {
+            told.push(text.to_owned());
+            if told.len() == enough { Flow::Stop } else { Flow::Continue }
+        };
+        let (_, transcript) = Transcript::begin(&tokenizer, &request, 1000).unwrap();
+        let mut transcript = transcript.aloud(&mut tell);
+        let mut outcome = None;
+        for id in bytes.iter().map(|&b| 2 + u32::from(b)).chain([1]) {
+            outcome = transcript.push(id).unwrap();
+            if outcome.is_some() || transcript.stopped() {
+                break;
+            }
+        }
+        drop(transcript);
+        (told, outcome)
+    }
+
+    #[test]
+    fn what_is_told_is_certain() {
+        let (told, outcome) = heard("né 🦙!".as_bytes(), &[], 0);
+        assert_eq!(told, ["n", "é", " ", "🦙", "!"], "whole characters");
+        assert_eq!(outcome.unwrap().text, told.concat());
+        // `\n\nQ` may begin at every line break, `\nA` at the second of two.
+        let (told, outcome) = heard(b"a\nb\n\nAc\n\nQ: d", &["\n\nQ", "\n\nAX"], 0);
+        assert_eq!(told, ["a", "\nb", "\n\nAc"], "nothing that a stop string may begin with");
+        assert_eq!(outcome.unwrap().text, "a\nb\n\nAc");
+        // The end of the text decides what was undecided; the outcome has it.
+        let (told, outcome) = heard(b"ab\n", &["\nQ"], 0);
+        assert_eq!((told.concat(), outcome.unwrap().text), ("ab".into(), "ab\n".into()));
+        // A character of which only a part can match is held back whole.
+        let (told, outcome) = heard("x🦙🦥y".as_bytes(), &["🦙🦙"], 0);
+        assert_eq!((told.concat(), outcome.unwrap().text.as_str()), ("x🦙🦥y".into(), "x🦙🦥y"));
+    }
+
+    #[test]
+    fn who_has_heard_enough_ends_the_answer() {
+        let (told, outcome) = heard(b"abcdef", &[], 3);
+        assert_eq!((told.concat(), outcome), ("abc".into(), None));
+    }
 
     /// Feeds `text` as if generated, then the end-of-text token; returns the outcome and the tokens that were taken.
     fn answer(bytes: &[u8], stop: &[&str], max_tokens: usize) -> (Outcome, usize) {

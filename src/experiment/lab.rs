@@ -4,7 +4,7 @@ use super::{ExperimentError, Holdout, Model};
 use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, Verdict};
 use crate::completion::Complete;
 use crate::digest::{Canonical, Digest};
-use crate::engine::{Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
+use crate::engine::{Device, Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
 use crate::evaluate::{Evaluation, Job, Subject, Summary, ask_together, evaluate};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
@@ -25,6 +25,8 @@ pub enum EngineChoice {
     Batched,
     /// The same with weights rounded to bfloat16.
     Bf16,
+    /// Our own on the NVIDIA GPU with this number.
+    Gpu(usize),
     /// candle-transformers' Llama, one request at a time: the oracle.
     Reference,
 }
@@ -37,15 +39,18 @@ impl EngineChoice {
 
     /// Loads a model, with a batch as large as `limits` allow.
     pub fn load_within(self, model: &Model, limits: Limits) -> Result<Box<dyn Complete>, EngineError> {
-        let precision = if self == Self::Bf16 { Precision::Bf16 } else { Precision::Source };
-        let source = model.weights.as_ref();
-        let settings = EngineSettings::within(&model.companions.config, source, precision, limits)?;
+        let (source, companions) = (model.weights.as_ref(), &model.companions);
+        let within = |precision| EngineSettings::within(&companions.config, source, precision, limits);
         Ok(match self {
-            Self::Batched | Self::Bf16 => {
-                Box::new(Engine::load(model.weights.as_ref(), &model.companions, &settings)?)
+            Self::Batched => Box::new(Engine::load(source, companions, &within(Precision::Source)?)?),
+            Self::Bf16 => Box::new(Engine::load(source, companions, &within(Precision::Bf16)?)?),
+            Self::Gpu(number) => {
+                let device = Device::gpu(number)?;
+                let settings = EngineSettings::within_device(&device, &companions.config, limits)?;
+                Box::new(Engine::load_on(&device, source, companions, &settings)?)
             }
             Self::Reference => {
-                Box::new(ReferenceEngine::load(model.weights.as_ref(), &model.companions, &settings)?)
+                Box::new(ReferenceEngine::load(source, companions, &within(Precision::Source)?)?)
             }
         })
     }
@@ -60,6 +65,7 @@ impl EngineChoice {
         match self {
             Self::Batched => Engine::NUMERICS,
             Self::Bf16 => Engine::NUMERICS_BF16,
+            Self::Gpu(_) => Engine::NUMERICS_GPU,
             Self::Reference => ReferenceEngine::NUMERICS,
         }
     }

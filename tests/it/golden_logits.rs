@@ -3,7 +3,8 @@
 use crate::tiny_model::{random_weights, write_folder};
 use base64::Engine as _;
 use m3::checkpoint::Folder;
-use m3::engine::{Engine, EngineSettings, ReferenceEngine};
+use m3::completion::Complete;
+use m3::engine::{Device, Engine, EngineSettings, ReferenceEngine};
 use serde_json::Value;
 
 /// Difference allowed between two f32 implementations' logits, whose size is about 1: sums of some hundred terms in
@@ -38,20 +39,36 @@ fn logits_of_every_kind_of_model_are_those_of_transformers() {
         let dir = tempfile::tempdir().unwrap();
         write(&case, dir.path());
         let folder = Folder::open(dir.path()).unwrap();
-        let mut engine = Engine::load(&folder, folder.companions(), &EngineSettings::default()).unwrap();
+        let settings = EngineSettings::default();
+        let engines = [
+            Engine::load(&folder, folder.companions(), &settings).unwrap(),
+            Engine::load_on(&Device::host(), &folder, folder.companions(), &settings).unwrap(),
+        ];
         let tokens: Vec<u32> = case["tokens"].as_array().unwrap().iter().map(|t| number(t) as u32).collect();
         let bytes = base64::prelude::BASE64_STANDARD.decode(case["logits"].as_str().unwrap()).unwrap();
         let want: Vec<f32> = bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
         let stride = number(&case["stride"]);
         let row = want.len() / tokens.len();
-        let mut farthest = 0.0f32;
-        for (last, want) in want.chunks(row).enumerate() {
-            let got = engine.logits(&tokens[..=last]).unwrap();
-            let got = got.iter().step_by(stride);
-            assert_eq!(got.len(), row);
-            farthest = got.zip(want).map(|(a, b)| (a - b).abs()).fold(farthest, f32::max);
+        for mut engine in engines {
+            let mut farthest = 0.0f32;
+            for (last, want) in want.chunks(row).enumerate() {
+                let got = engine.logits(&tokens[..=last]).unwrap();
+                let got = got.iter().step_by(stride);
+                assert_eq!(got.len(), row);
+                farthest = got.zip(want).map(|(a, b)| (a - b).abs()).fold(farthest, f32::max);
+            }
+            // Once more in one piece, when nothing is known of it.
+            engine.exchange(&folder).unwrap();
+            let again = engine.logits(&tokens).unwrap();
+            let (last, again) = (want.chunks(row).last().unwrap(), again.iter().step_by(stride));
+            farthest = again.zip(last).map(|(a, b)| (a - b).abs()).fold(farthest, f32::max);
+            assert!(
+                farthest <= LOGIT_TOLERANCE,
+                "{} is {farthest} away in {}",
+                case["name"],
+                engine.numerics()
+            );
         }
-        assert!(farthest <= LOGIT_TOLERANCE, "{} is {farthest} away", case["name"]);
     }
 }
 

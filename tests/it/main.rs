@@ -6,6 +6,7 @@
 )]
 
 mod adding;
+mod aloud;
 mod attack;
 mod bench;
 mod cli;

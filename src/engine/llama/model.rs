@@ -12,11 +12,11 @@ use crate::engine::kv::Kv;
 use crate::isa::Isa;
 
 /// Consecutive tokens of one sequence, to be run in this step.
-pub(crate) struct Piece<'a> {
+pub(crate) struct Piece<'a, S = Kv> {
     /// At least one token; the first has position `kv.len()`.
     pub(crate) tokens: &'a [u32],
     /// Keys and values of the tokens before, with room for these.
-    pub(crate) kv: &'a mut Kv,
+    pub(crate) kv: &'a mut S,
     /// How many of these tokens, counted from the last, are asked for the logits after them.
     pub(crate) wanted: usize,
 }

@@ -39,6 +39,15 @@ impl Rope {
         }
     }
 
+    /// Cosine and sine of each pair at a position, `[head_dim / 2]`.
+    ///
+    /// # Panics
+    /// If the position was not prepared.
+    pub(crate) fn at(&self, position: usize) -> &[(f32, f32)] {
+        let half = self.frequencies.len();
+        &self.turns[position * half..][..half]
+    }
+
     /// Writes `head` (`[head_dim]`), turned to `position`, through `put(element, value)`.
     ///
     /// # Panics
@@ -46,8 +55,7 @@ impl Rope {
     pub(crate) fn turn(&self, head: &[f32], position: usize, mut put: impl FnMut(usize, f32)) {
         let half = self.frequencies.len();
         let (first, second) = head.split_at(half);
-        let turns = &self.turns[position * half..][..half];
-        for (i, ((&a, &b), &(cos, sin))) in first.iter().zip(second).zip(turns).enumerate() {
+        for (i, ((&a, &b), &(cos, sin))) in first.iter().zip(second).zip(self.at(position)).enumerate() {
             put(i, a * cos - b * sin);
             put(i + half, b * cos + a * sin);
         }

@@ -5,10 +5,11 @@
                             [--bandwidth TB/s] [--work DIR] [--python FILE] [--no-peer]
 
 A model with the shape of Llama 2 13B (or 7b, tiny) and random weights in bfloat16 is written to DIR. Both programs continue the same
-64 prompts, greedily, by 32 and by 160 tokens; nothing ends them sooner. The time of a step is the difference of the two runs,
-divided by the difference of tokens: loading and prompts fall out of it. Prints the step, tokens per second, and which part of the
-floor is reached: bytes of the weights that a step must read, divided by the memory's bandwidth (measured by a copy on the GPU, or
-given: 3.35 for an H100 SXM).
+64 prompts, greedily, by 32 and by 160 tokens; nothing ends them sooner. The time of a step is the difference of the two, divided by
+the difference of tokens: prompts fall out of it. m3 is timed as a command that is given twice as many prompts, from its 64th answer to
+its last, so that loading and warming up fall out too; transformers runs once before it is timed. Prints the step, tokens per
+second, and which part of the floor is reached: bytes of the weights that a step must read, divided by the memory's bandwidth
+(measured by a copy on the GPU, or given: 3.35 for an H100 SXM).
 
 m3 is the one that scripts/cuda/build.sh made (target/cuda/m3). Without --python, torch and transformers are installed into a
 virtual environment under DIR; CUDA's libraries are taken from there by m3 too. `--shape tiny --device cpu` tries the script.
@@ -75,16 +76,17 @@ PEER = """
 import json, sys, time
 import torch, transformers
 config, prompts, lengths, device = json.load(open(sys.argv[1])), json.load(open(sys.argv[2])), json.loads(sys.argv[3]), sys.argv[4]
-config.pop("model_type")
+config = {key: value for key, value in config.items() if key not in ("model_type", "torch_dtype", "architectures")}
 wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
 with torch.device(device):
-    model = transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**config), dtype=torch.bfloat16).eval()
+    model = transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**config, bos_token_id=None, eos_token_id=None), dtype=torch.bfloat16).eval()
+model.generation_config.eos_token_id = None
 ids = torch.tensor(prompts, device=device)
 def run(new):
     wait()
     begin = time.monotonic()
     with torch.inference_mode():
-        out = model.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False, eos_token_id=None, pad_token_id=0)
+        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=new, do_sample=False, pad_token_id=0)
     wait()
     assert out.shape[1] == ids.shape[1] + new
     return time.monotonic() - begin
@@ -138,17 +140,21 @@ def prompts_of(count, tokens):
 
 
 def ours(m3, folder, prompts, new, device, batch, env):
+    """Seconds from the answer that ends the first batch to the last answer, and the prompts' token ids."""
     file = folder / "prompts.jsonl"
     file.write_text("".join(json.dumps({"id": i, "prompt": p}) + "\n" for i, p in enumerate(prompts)))
     command = [m3, "generate", folder, "--prompts", file, "--max-tokens", new, "--device", device, "--batch", batch]
-    begin = time.monotonic()
-    done = subprocess.run([*map(str, command), "--json", "--echo", "--quiet"], check=True, stdout=subprocess.PIPE, env=env)
-    taken = time.monotonic() - begin
-    rows = sorted((json.loads(line) for line in done.stdout.splitlines()), key=lambda row: row["id"])
+    rows, times = [], []
+    with subprocess.Popen([*map(str, command), "--json", "--echo", "--quiet"], stdout=subprocess.PIPE, env=env) as process:
+        for line in process.stdout:
+            times.append(time.monotonic())
+            rows.append(json.loads(line))
+    if process.returncode != 0:
+        sys.exit(f"m3 failed with status {process.returncode}")
     for row in rows:
         if "error" in row or row["tokens"] != new:
             sys.exit(f"m3 did not generate {new} tokens for prompt {row['id']}: {row.get('error', row.get('finish'))}")
-    return taken, [row["prompt_ids"] for row in rows]
+    return times[-1] - times[batch - 1], [row["prompt_ids"] for row in sorted(rows, key=lambda row: row["id"])]
 
 
 def main():
@@ -185,7 +191,7 @@ def main():
     folder = args.work.resolve() / f"llama-{args.shape}"
     write_model(folder, SHAPES[args.shape], python)
     # Cut to the same number of tokens, which the tokenizer alone knows: words are taken off until all prompts fit.
-    texts = prompts_of(args.batch, args.prompt)
+    texts = prompts_of(2 * args.batch, args.prompt)
     _, ids = ours(args.m3, folder, texts, 1, args.device, args.batch, env)
     texts = [text[: len(text) * args.prompt // len(tokens)] for text, tokens in zip(texts, ids)]
 
@@ -197,7 +203,7 @@ def main():
     bandwidth, device = None, args.device
     if not args.no_peer:
         width = min(map(len, tokens))
-        (folder / "ids.json").write_text(json.dumps([row[:width] for row in tokens]))
+        (folder / "ids.json").write_text(json.dumps([row[:width] for row in tokens[args.batch :]]))
         command = [python, "-c", PEER, folder / "config.json", folder / "ids.json", json.dumps(lengths), args.device]
         done = subprocess.run(list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True)
         peer = json.loads(done.stdout.splitlines()[-1])

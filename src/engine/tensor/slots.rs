@@ -12,6 +12,7 @@ use crate::engine::device::Device;
 use crate::engine::kv::common;
 use crate::engine::runner::Slot;
 use candle_core::{Result, Tensor};
+use std::cmp::Reverse;
 
 /// Lengths of slots are multiples of this.
 const GRAIN: usize = 16;
@@ -118,12 +119,15 @@ impl Slots {
             };
             self.arrange(length)?;
         }
-        // What begins like the prefix, or else the first that is free.
+        // What begins like the prefix, or else what knows least, and of these the first.
         let free = self.states.iter().enumerate().filter_map(|(row, state)| match state {
-            State::Free(tokens) => Some((common(tokens, prefix), std::cmp::Reverse(row))),
+            State::Free(tokens) => {
+                let shared = common(tokens, prefix);
+                Some((shared, Reverse(tokens.len()), Reverse(row)))
+            }
             State::Taken { .. } => None,
         });
-        let Some((shared, std::cmp::Reverse(row))) = free.max() else { return Ok(None) };
+        let Some((shared, _, Reverse(row))) = free.max() else { return Ok(None) };
         let key = self.next_key;
         self.next_key += 1;
         self.states[row] = State::Taken { key, positions };
@@ -249,5 +253,120 @@ impl Slots {
         self.states.resize_with(slots, || State::Free(Vec::new()));
         self.length = length;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::fixture;
+
+    /// Slots on the CPU.
+    fn slots(budget: usize, most: usize) -> Slots {
+        Slots::new(&Device::host(), &fixture::config(), budget, most)
+    }
+
+    fn take(slots: &mut Slots, positions: usize, prefix: &[u32]) -> Option<Place> {
+        slots.take(positions, prefix).unwrap()
+    }
+
+    /// Fills a place for `tokens` with a number that says whose it is.
+    fn fill(slots: &Slots, place: &mut Place, tokens: &[u32], number: f32) {
+        let row = slots.row(place);
+        for tensor in slots.keys.iter().chain(&slots.values) {
+            let (_, heads, _, dim) = tensor.dims4().unwrap();
+            let all = Tensor::full(number, (1, heads, tokens.len(), dim), tensor.device()).unwrap();
+            tensor.narrow(0, row, 1).unwrap().slice_set(&all, 2, place.tokens.len()).unwrap();
+        }
+        place.tokens.extend_from_slice(tokens);
+    }
+
+    /// The numbers of a place's first position and of its last, in every tensor.
+    fn holds(slots: &Slots, place: &Place, first: f32, last: f32) {
+        let row = slots.row(place);
+        for tensor in slots.keys.iter().chain(&slots.values) {
+            let filled = tensor.narrow(0, row, 1).unwrap().narrow(2, 0, place.tokens.len()).unwrap();
+            let filled: Vec<Vec<Vec<f32>>> = filled.squeeze(0).unwrap().to_vec3().unwrap();
+            assert!(filled.iter().all(|head| head[0].iter().all(|&x| x == first)));
+            assert!(filled.iter().all(|head| head[place.tokens.len() - 1].iter().all(|&x| x == last)));
+        }
+    }
+
+    #[test]
+    fn the_budget_is_kept_and_lengths_follow_what_is_in() {
+        let mut slots = slots(64, 3);
+        let mut a = take(&mut slots, 30, &[]).unwrap();
+        assert_eq!((slots.states.len(), slots.length), (1, 48), "a quarter more than asked for");
+        fill(&slots, &mut a, &[5; 30], 1.0);
+        let mut b = take(&mut slots, 32, &[]).unwrap();
+        assert_eq!((slots.states.len(), slots.length), (2, 32), "as short as they may be, for two to fit");
+        fill(&slots, &mut b, &[6; 32], 2.0);
+        holds(&slots, &a, 1.0, 1.0);
+        assert!(take(&mut slots, 1, &[]).is_none(), "the budget is used up");
+        slots.give_back(a);
+        assert!(take(&mut slots, 33, &[]).is_none(), "two of this length are too much");
+        slots.give_back(b);
+        let large = take(&mut slots, 1000, &[6; 40]).unwrap();
+        assert_eq!(slots.states.len(), 1, "alone, anything is granted");
+        assert!(take(&mut slots, 1, &[]).is_none());
+        slots.give_back(large);
+        let three: Vec<Place> = (0..3).map(|_| take(&mut slots, 16, &[]).unwrap()).collect();
+        assert_eq!(slots.length, 16);
+        assert!(take(&mut slots, 16, &[]).is_none(), "no more than three");
+        three.into_iter().for_each(|place| slots.give_back(place));
+    }
+
+    #[test]
+    fn what_a_place_begins_with_is_taken_over() {
+        let mut slots = slots(400, 4);
+        let story: Vec<u32> = (0..40).collect();
+        let mut first = take(&mut slots, 50, &[]).unwrap();
+        fill(&slots, &mut first, &story, 3.0);
+        // From a sequence that is in.
+        let mut second = take(&mut slots, 50, &story).unwrap();
+        assert!(second.tokens.is_empty());
+        fill(&slots, &mut second, &story[..2], 4.0);
+        slots.copy(&mut second, &first, 20).unwrap();
+        assert_eq!(second.tokens, &story[..20]);
+        holds(&slots, &second, 4.0, 3.0);
+        slots.copy(&mut second, &first, 10).unwrap();
+        assert_eq!(second.tokens.len(), 20, "less is nothing new");
+        // From a free slot, also after slots were made longer.
+        slots.give_back(first);
+        let long = take(&mut slots, 90, &[7]).unwrap();
+        let again = take(&mut slots, 60, &story[..30]).unwrap();
+        assert_eq!(again.tokens, &story[..30]);
+        holds(&slots, &again, 3.0, 3.0);
+        // What broke is of no use.
+        slots.give_back(Place { broken: Some(Breakdown::Embedding), ..again });
+        assert!(take(&mut slots, 60, &story).unwrap().tokens.is_empty());
+        slots.give_back(long);
+        slots.give_back(second);
+        slots.forget();
+        assert!(take(&mut slots, 60, &story).unwrap().tokens.is_empty(), "another model has other keys");
+    }
+
+    #[test]
+    fn places_that_are_far_apart_are_gathered() {
+        let mut slots = slots(40 * 16, 40);
+        let mut places: Vec<Place> = (0..40).map(|_| take(&mut slots, 16, &[]).unwrap()).collect();
+        for (number, place) in places.iter_mut().enumerate() {
+            fill(&slots, place, &[number as u32; 3], number as f32);
+        }
+        let rows = |slots: &Slots, places: &[Place]| -> Vec<usize> {
+            places.iter().map(|place| slots.row(place)).collect()
+        };
+        let near: Vec<u64> = places[3..9].iter().map(|place| place.key).collect();
+        slots.gather(&near).unwrap();
+        assert_eq!(rows(&slots, &places), (0..40).collect::<Vec<_>>());
+        slots.gather(&[places[1].key, places[30].key]).unwrap();
+        assert_eq!((slots.row(&places[1]), slots.row(&places[30])), (0, 1));
+        for (number, place) in places.iter().enumerate() {
+            holds(&slots, place, number as f32, number as f32);
+        }
+        slots.gather(&[]).unwrap();
+        slots.sweep(&places[4]).unwrap();
+        holds(&slots, &places[4], 0.0, 0.0);
+        holds(&slots, &places[5], 5.0, 5.0);
     }
 }

@@ -53,7 +53,7 @@ impl Engine {
             Rope::new(&config),
             settings.threads,
         );
-        let pool = KvPool::new(KvShape::of(&config), settings.kv_tokens.0);
+        let pool = KvPool::new(KvShape::of(&config, settings.precision), settings.kv_tokens.0);
         Ok(Self { config, settings: *settings, tokenizer, pool, machine })
     }
 

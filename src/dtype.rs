@@ -185,6 +185,15 @@ fn bf16_bits(x: f32) -> u32 {
     if x.is_nan() { bits | QUIET } else { rounded }
 }
 
+/// The bits of `x` rounded to bf16, with 0 for what is below the normal numbers.
+#[inline(always)]
+pub(crate) fn half_bits(x: f32) -> u16 {
+    const EXPONENT: u16 = 0x7F80;
+    const SIGN: u16 = 0x8000;
+    let bits = (bf16_bits(x) >> 16) as u16;
+    if bits & EXPONENT == 0 { bits & SIGN } else { bits }
+}
+
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

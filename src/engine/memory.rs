@@ -3,7 +3,7 @@
 use super::device::Device;
 use super::error::EngineError;
 use super::kv::KvShape;
-use super::llama::{LANES, in_half};
+use super::llama::{LANES, packed_bytes};
 use super::settings::{EngineSettings, Precision, SEQUENCES};
 use super::tensor;
 use crate::checkpoint::{ModelConfig, TensorSource};
@@ -52,19 +52,16 @@ impl Footprint {
         let panels = |n: usize| n.next_multiple_of(LANES) as u64;
         let weights = config.tensors().into_iter().map(|(name, shape)| match shape[..] {
             [outputs, inputs] => {
-                let size = if in_half(source, &name, precision) { 2 } else { NUMBER };
-                panels(outputs) * inputs as u64 * size
+                packed_bytes(source, &name, (outputs, inputs), precision) as u64
             }
             _ => shape.iter().product::<usize>() as u64 * NUMBER,
         });
         let (d, ff) = (config.hidden_size as u64, config.intermediate_size as u64);
         let heads = (config.heads * config.head_dim) as u64;
         let qkv = panels((config.heads + 2 * config.kv_heads) * config.head_dim);
-        let shape = KvShape::of(config);
-        let kv = (config.layers * config.kv_heads) as u64 * (config.head_dim as u64 + panels(shape.head_dim));
         Self {
             weights: weights.sum(),
-            token: kv * NUMBER,
+            token: KvShape::of(config, precision).position_bytes() as u64,
             row: (2 * d + qkv + 2 * heads + 3 * ff + panels(config.vocab_size)) * NUMBER,
         }
     }
@@ -98,7 +95,8 @@ impl EngineSettings {
         let sequences = limits.sequences.unwrap_or(SEQUENCES);
         let settings = Self { max_sequences: sequences, precision, ..Self::default() };
         let Some(memory) = limits.memory.or_else(spare) else { return Ok(settings) };
-        settings.fitted(config, memory, BASE, Footprint::of(config, source, precision))
+        let granule = KvShape::of(config, precision).granule();
+        settings.fitted(config, memory, BASE, Footprint::of(config, source, precision), granule)
     }
 
     /// The same on a device, in its own memory; where no memory is named, [`GPU_SHARE`] of what is free there.
@@ -111,25 +109,28 @@ impl EngineSettings {
         };
         let Some(memory) = memory else { return Ok(settings) };
         let size = device.dtype.size_in_bytes() as u64;
-        settings.fitted(config, memory, GPU_BASE + tensor::SCORES_ROOM, Footprint::on_device(config, size))
+        let base = GPU_BASE + tensor::SCORES_ROOM;
+        settings.fitted(config, memory, base, Footprint::on_device(config, size), tensor::GRAIN)
     }
 
-    /// With as many keys and values as fit into `memory` beside `base` bytes, the weights, and the room for a step.
+    /// With as many keys and values, of which a sequence takes whole granules, as fit into `memory` beside `base` bytes, the
+    /// weights, and the room for a step.
     fn fitted(
         self,
         config: &ModelConfig,
         memory: u64,
         base: u64,
         needs: Footprint,
+        granule: usize,
     ) -> Result<Self, EngineError> {
-        let usual = config.context.min(USUAL).next_multiple_of(LANES);
+        let usual = config.context.min(USUAL).next_multiple_of(granule);
         let fixed = base + needs.weights + self.step_tokens.get() as u64 * needs.row;
         let needed = fixed + usual as u64 * needs.token;
         if memory < needed {
             return Err(EngineError::NoMemory { memory, needed, weights: needs.weights });
         }
         let room = usize::try_from((memory - fixed) / needs.token.max(1)).unwrap_or(usize::MAX);
-        let most = self.max_sequences.get().saturating_mul(config.context.next_multiple_of(LANES));
+        let most = self.max_sequences.get().saturating_mul(config.context.next_multiple_of(granule));
         let kv_tokens = room.min(most);
         Ok(Self { kv_tokens: TokenCount(kv_tokens), longest: TokenCount(kv_tokens), ..self })
     }
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn keys_and_values_take_what_is_told() {
         let config = fixture::config();
-        let kv = KvPool::new(KvShape::of(&config), 64).take(64, &[]).unwrap();
+        let kv = KvPool::new(KvShape::of(&config, Precision::Source), 64).take(64, &[]).unwrap();
         let weights = Memory::model(&config, 1);
         let needs = Footprint::of(&config, &weights, Precision::Source);
         assert_eq!(kv.bytes() as u64, 64 * needs.token);

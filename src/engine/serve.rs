@@ -83,7 +83,7 @@ impl Engine {
             load::load(source, &config, settings.precision)?,
             Rope::new(&config),
             settings.threads,
-            KvPool::new(KvShape::of(&config), settings.kv_tokens.0),
+            KvPool::new(KvShape::of(&config, settings.precision), settings.kv_tokens.0),
         );
         Ok(Self { config, settings: *settings, tokenizer, place: Place::Cpu(Box::new(machine)) })
     }

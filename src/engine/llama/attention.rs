@@ -5,11 +5,12 @@
 //! positions that it may see, in their order; those that other tokens of its block see beyond them weigh exactly 0.
 
 use super::elementwise;
+use super::half::{self, HalfPanels, Rounded};
 use super::linear::Linear;
 use super::rope::Rope;
 use super::simd::{self, LANES, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
-use crate::engine::kv::Kv;
+use crate::engine::kv::{Head, Kv};
 use crate::engine::llama::Piece;
 use crate::engine::settings::Precision;
 use crate::isa::Isa;
@@ -42,6 +43,8 @@ pub(crate) struct AttentionRoom {
     qkv: Vec<f32>,
     /// `[rows, heads · head_dim]`
     answers: Vec<f32>,
+    /// `[head_dim]`
+    key: Vec<f32>,
     /// One for each part of the work that may run at once.
     parts: Vec<BlockRoom>,
 }
@@ -56,6 +59,8 @@ struct BlockRoom {
     mixed: Vec<f32>,
     /// Sum of the softmax numerators, `[rows of the block]`.
     sums: Vec<f32>,
+    /// Queries, then weights of positions, in bfloat16.
+    rounded: Rounded,
 }
 
 /// Some tokens of one piece.
@@ -119,34 +124,43 @@ impl Attention {
         normed: &[f32],
         residual: &mut [f32],
         room: &mut AttentionRoom,
+        rounded: &mut Rounded,
     ) {
         let rows = normed.len() / self.hidden;
         let (width, answer) = (self.qkv.width(), self.heads * self.head_dim);
-        let AttentionRoom { qkv, answers, parts } = room;
+        let AttentionRoom { qkv, answers, key, parts } = room;
         qkv.resize(rows * width, 0.0);
         answers.resize(rows * answer, 0.0);
         let x = Rows { data: normed, stride: self.hidden, count: rows };
-        self.qkv.apply(isa, team, x, qkv, Store::Replace);
-        self.remember(layer, rope, pieces, qkv);
+        self.qkv.apply(isa, team, x, qkv, Store::Replace, rounded);
+        self.remember(layer, rope, pieces, qkv, key);
         self.look_back(isa, team, layer, rope, pieces, qkv, answers, parts);
         let x = Rows { data: answers, stride: answer, count: rows };
-        self.output.apply(isa, team, x, residual, Store::Add);
+        self.output.apply(isa, team, x, residual, Store::Add, rounded);
     }
 
     /// Puts keys, turned to their positions, and values into the slots.
-    fn remember(&self, layer: usize, rope: &Rope, pieces: &mut [Piece<'_>], qkv: &[f32]) {
+    fn remember(
+        &self,
+        layer: usize,
+        rope: &Rope,
+        pieces: &mut [Piece<'_>],
+        qkv: &[f32],
+        turned: &mut Vec<f32>,
+    ) {
         let dim = self.head_dim;
+        turned.resize(dim, 0.0);
         let mut rows = qkv.chunks_exact(self.qkv.width());
         for piece in pieces {
             let start = piece.kv.len();
             for (position, row) in (start..start + piece.tokens.len()).zip(&mut rows) {
                 let (keys, values) = row[self.heads * dim..].split_at(self.kv_heads * dim);
                 for head in 0..self.kv_heads {
-                    let key = &keys[head * dim..][..dim];
-                    rope.turn(key, position, piece.kv.put_key(layer, head, position));
-                    piece.kv.put_value(layer, head, position, &values[head * dim..][..dim]);
+                    rope.turn(&keys[head * dim..][..dim], position, |i, key| turned[i] = key);
+                    piece.kv.put(layer, head, position, turned, &values[head * dim..][..dim]);
                 }
             }
+            piece.kv.clear(layer, start + piece.tokens.len());
         }
     }
 
@@ -220,9 +234,9 @@ impl Attention {
         let scale = 1.0 / (dim as f32).sqrt();
         let rows = block.tokens * group;
         let seen_by_last = block.position + block.tokens;
-        let stride = seen_by_last.next_multiple_of(LANES);
+        let stride = kv.whole(seen_by_last);
         let mixed_width = dim.next_multiple_of(LANES);
-        let BlockRoom { queries, scores, mixed, sums } = room;
+        let BlockRoom { queries, scores, mixed, sums, rounded } = room;
         queries.resize(rows * dim, 0.0);
         scores.resize(rows * stride, 0.0);
         mixed.resize(rows * mixed_width, 0.0);
@@ -234,14 +248,21 @@ impl Attention {
                 let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
                 rope.turn(from, block.position + token, |i, value| query[i] = value);
             }
-            let keys = Panels {
-                lanes: Packed::Full(kv.keys(layer, kv_head)),
-                stride: dim,
-                count: stride / LANES,
-                depth: dim,
-            };
+            let head = kv.head(layer, kv_head);
             let x = Rows { data: queries, stride: dim, count: rows };
-            simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
+            let count = stride / LANES;
+            match head {
+                Head::Full(keys, _) => {
+                    let keys = Panels { lanes: Packed::Full(keys), stride: dim, count, depth: dim };
+                    simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
+                }
+                Head::Half(keys, _) => {
+                    let depth = half::pairs(dim);
+                    let keys = HalfPanels { pairs: keys, stride: depth, count, depth };
+                    rounded.fill(isa, x, dim);
+                    half::multiply(isa, Team::Alone, rounded, keys, scores, stride, Store::Replace);
+                }
+            }
             for ((row, scores), sum) in scores.chunks_exact_mut(stride).enumerate().zip(&mut *sums) {
                 let (seen, hidden) = scores.split_at_mut(block.position + row / group + 1);
                 let (passed, seen) =
@@ -250,14 +271,21 @@ impl Attention {
                 passed.fill(0.0);
                 hidden.fill(0.0);
             }
-            let values = Panels {
-                lanes: Packed::Full(kv.values(layer, kv_head)),
-                stride: kv.capacity(),
-                count: mixed_width / LANES,
-                depth: seen_by_last,
-            };
             let x = Rows { data: scores, stride, count: rows };
-            simd::multiply(isa, Team::Alone, x, values, mixed, mixed_width, Store::Replace);
+            let count = mixed_width / LANES;
+            match head {
+                Head::Full(_, values) => {
+                    let lanes = Packed::Full(values);
+                    let values = Panels { lanes, stride: kv.capacity(), count, depth: seen_by_last };
+                    simd::multiply(isa, Team::Alone, x, values, mixed, mixed_width, Store::Replace);
+                }
+                Head::Half(_, values) => {
+                    let (stride, depth) = (kv.capacity() / 2, half::pairs(seen_by_last));
+                    let values = HalfPanels { pairs: values, stride, count, depth };
+                    rounded.fill(isa, x, seen_by_last);
+                    half::multiply(isa, Team::Alone, rounded, values, mixed, mixed_width, Store::Replace);
+                }
+            }
             for ((row, mixed), sum) in mixed.chunks_exact(mixed_width).enumerate().zip(&*sums) {
                 let (token, head) = (row / group, kv_head * group + row % group);
                 let to = &mut answers[(token * self.heads + head) * dim..][..dim];

@@ -1,8 +1,9 @@
 //! A linear layer: y = x · Wᵀ + b.
 
+use super::half::{self, HalfPanels, Pairs, Rounded};
 use super::simd::{self, HalfLanes, LANES, Lanes, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, Span, TensorSource};
-use crate::dtype::{DType, round_bf16};
+use crate::dtype::{DType, half_bits};
 use crate::engine::settings::Precision;
 use crate::ids::TensorName;
 use crate::isa::Isa;
@@ -26,34 +27,83 @@ pub(crate) struct Linear {
 /// Packed weights.
 #[derive(Debug)]
 enum Weights {
+    /// In f32, for rows in f32.
     Full(Vec<Lanes>),
+    /// In bfloat16, for rows in f32.
     Half(Vec<HalfLanes>),
+    /// In bfloat16, for rows in bfloat16.
+    Pairs(Vec<Pairs>),
 }
 
-/// One `k` of one panel that weights are put into.
+/// One or two `k` of one panel that weights are put into.
 trait Slot: Copy + Send {
     const ZERO: Self;
-    fn put(&mut self, column: usize, weight: f32);
+    /// Slots of a panel of `inputs` numbers.
+    fn of_panel(inputs: usize) -> usize;
+    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32);
 }
 
 impl Slot for Lanes {
     const ZERO: Self = Self::ZERO;
-    fn put(&mut self, column: usize, weight: f32) {
-        self.0[column] = weight;
+    fn of_panel(inputs: usize) -> usize {
+        inputs
+    }
+    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
+        panel[k].0[column] = weight;
     }
 }
 
 impl Slot for HalfLanes {
     const ZERO: Self = Self::ZERO;
-    fn put(&mut self, column: usize, weight: f32) {
-        self.0[column] = (round_bf16(weight).to_bits() >> 16) as u16;
+    fn of_panel(inputs: usize) -> usize {
+        inputs
+    }
+    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
+        // The source has it in bfloat16, so that nothing is lost.
+        panel[k].0[column] = (weight.to_bits() >> 16) as u16;
     }
 }
 
-/// Whether a matrix is kept in bfloat16: if it is stored so, which loses nothing, or if `precision` says so.
-pub(crate) fn in_half(source: &dyn TensorSource, name: &TensorName, precision: Precision) -> bool {
-    let stored = source.manifest().get(name).map(|info| info.dtype);
-    precision == Precision::Bf16 || stored == Some(DType::Bf16)
+impl Slot for Pairs {
+    const ZERO: Self = Self::ZERO;
+    fn of_panel(inputs: usize) -> usize {
+        half::pairs(inputs)
+    }
+    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
+        panel[k / 2].0[column][k % 2] = half_bits(weight);
+    }
+}
+
+/// How a matrix is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Full,
+    Half,
+    Pairs,
+}
+
+/// In bfloat16, if it is stored so, which loses nothing, or if `precision` says so.
+fn form(source: &dyn TensorSource, name: &TensorName, precision: Precision) -> Form {
+    match (precision, source.manifest().get(name).map(|info| info.dtype)) {
+        (Precision::Bf16, _) => Form::Pairs,
+        (Precision::Source, Some(DType::Bf16)) => Form::Half,
+        (Precision::Source, _) => Form::Full,
+    }
+}
+
+/// Bytes of a matrix `[outputs, inputs]` when it is packed.
+pub(crate) fn packed_bytes(
+    source: &dyn TensorSource,
+    name: &TensorName,
+    (outputs, inputs): (usize, usize),
+    precision: Precision,
+) -> usize {
+    outputs.div_ceil(LANES)
+        * match form(source, name, precision) {
+            Form::Full => inputs * size_of::<Lanes>(),
+            Form::Half => inputs * size_of::<HalfLanes>(),
+            Form::Pairs => half::pairs(inputs) * size_of::<Pairs>(),
+        }
 }
 
 impl Linear {
@@ -65,7 +115,10 @@ impl Linear {
         precision: Precision,
     ) -> Result<Self, CheckpointError> {
         let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
-        let weights = if parts.iter().all(|(name, _)| in_half(source, name, precision)) {
+        let all = |want| parts.iter().all(|(name, _)| form(source, name, precision) == want);
+        let weights = if all(Form::Pairs) {
+            Weights::Pairs(Self::pack(source, parts, inputs, outputs)?)
+        } else if all(Form::Half) {
             Weights::Half(Self::pack(source, parts, inputs, outputs)?)
         } else {
             Weights::Full(Self::pack(source, parts, inputs, outputs)?)
@@ -79,12 +132,13 @@ impl Linear {
         inputs: usize,
         outputs: usize,
     ) -> Result<Vec<S>, CheckpointError> {
-        let mut lanes = vec![S::ZERO; outputs.div_ceil(LANES) * inputs];
+        let stride = S::of_panel(inputs);
+        let mut lanes = vec![S::ZERO; outputs.div_ceil(LANES) * stride];
         // Panels in groups; a group reads the rows of `parts` that fall into it, in pieces that do not cross tensors.
         let group = (READ_AT_ONCE / (LANES * inputs)).max(1);
-        lanes.par_chunks_mut(group * inputs).enumerate().try_for_each(|(number, panels)| {
+        lanes.par_chunks_mut(group * stride).enumerate().try_for_each(|(number, panels)| {
             let first_row = number * group * LANES;
-            let past_row = (first_row + panels.len() / inputs * LANES).min(outputs);
+            let past_row = (first_row + panels.len() / stride * LANES).min(outputs);
             let mut buffer = Vec::new();
             let mut part_start = 0;
             for (name, part_outputs) in parts {
@@ -94,9 +148,9 @@ impl Linear {
                     let span = Span { start: (from - part_start) * inputs, len: buffer.len() };
                     source.read(name, span, &mut buffer)?;
                     for (row, weights) in (from - first_row..).zip(buffer.chunks_exact(inputs)) {
-                        let panel = &mut panels[row / LANES * inputs..][..inputs];
-                        for (lanes, &weight) in panel.iter_mut().zip(weights) {
-                            lanes.put(row % LANES, weight);
+                        let panel = &mut panels[row / LANES * stride..][..stride];
+                        for (k, &weight) in weights.iter().enumerate() {
+                            S::put(panel, k, row % LANES, weight);
                         }
                     }
                 }
@@ -132,18 +186,37 @@ impl Linear {
         match &self.weights {
             Weights::Full(lanes) => size_of_val(lanes.as_slice()),
             Weights::Half(lanes) => size_of_val(lanes.as_slice()),
+            Weights::Pairs(pairs) => size_of_val(pairs.as_slice()),
         }
     }
 
-    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ + b`, rows of `x` being `x_stride` apart and those of `y` touching.
-    pub(crate) fn apply(&self, isa: Isa, team: Team, x: Rows<'_>, y: &mut [f32], store: Store) {
-        let lanes = match &self.weights {
-            Weights::Full(lanes) => Packed::Full(lanes),
-            Weights::Half(lanes) => Packed::Half(lanes),
-        };
-        let panels =
-            Panels { lanes, stride: self.inputs, count: self.outputs.div_ceil(LANES), depth: self.inputs };
-        simd::multiply(isa, team, x, panels, y, self.width(), store);
+    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ + b`, rows of `x` being `x.stride` apart and those of `y` touching. Where
+    /// weights are in pairs, `x` is rounded to bfloat16 first, into `rounded`.
+    pub(crate) fn apply(
+        &self,
+        isa: Isa,
+        team: Team,
+        x: Rows<'_>,
+        y: &mut [f32],
+        store: Store,
+        rounded: &mut Rounded,
+    ) {
+        let (inputs, count) = (self.inputs, self.outputs.div_ceil(LANES));
+        let panels = |lanes| Panels { lanes, stride: inputs, count, depth: inputs };
+        match &self.weights {
+            Weights::Full(lanes) => {
+                simd::multiply(isa, team, x, panels(Packed::Full(lanes)), y, self.width(), store);
+            }
+            Weights::Half(lanes) => {
+                simd::multiply(isa, team, x, panels(Packed::Half(lanes)), y, self.width(), store);
+            }
+            Weights::Pairs(pairs) => {
+                rounded.fill(isa, x, inputs);
+                let depth = half::pairs(inputs);
+                let panels = HalfPanels { pairs, stride: depth, count, depth };
+                half::multiply(isa, team, rounded, panels, y, self.width(), store);
+            }
+        }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(self.width()).take(x.count) {
                 for (y, bias) in row.iter_mut().zip(bias) {
@@ -155,38 +228,53 @@ impl Linear {
 
     /// Row `output` of the matrix, `[inputs]`: an embedding, where the head is tied to it.
     pub(crate) fn row(&self, output: usize, out: &mut [f32]) {
-        let (start, column) = (output / LANES * self.inputs, output % LANES);
+        let (panel, column, inputs) = (output / LANES, output % LANES, self.inputs);
+        let out = &mut out[..inputs];
         match &self.weights {
             Weights::Full(lanes) => {
-                for (out, lanes) in out.iter_mut().zip(&lanes[start..][..self.inputs]) {
+                for (out, lanes) in out.iter_mut().zip(&lanes[panel * inputs..]) {
                     *out = lanes.0[column];
                 }
             }
             Weights::Half(lanes) => {
-                for (out, lanes) in out.iter_mut().zip(&lanes[start..][..self.inputs]) {
-                    *out = f32::from_bits(u32::from(lanes.0[column]) << 16);
+                for (out, lanes) in out.iter_mut().zip(&lanes[panel * inputs..]) {
+                    *out = widen(lanes.0[column]);
+                }
+            }
+            Weights::Pairs(pairs) => {
+                for (out, pairs) in out.chunks_mut(2).zip(&pairs[panel * half::pairs(inputs)..]) {
+                    for (out, &bits) in out.iter_mut().zip(&pairs.0[column]) {
+                        *out = widen(bits);
+                    }
                 }
             }
         }
     }
 }
 
+/// The number that bits of bfloat16 stand for.
+fn widen(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 /// Speed of the packed product `x[rows, inputs] · Wᵀ[inputs, outputs]` on the current rayon pool, in 10⁹ operations per
-/// second (a multiplication and an addition are two), with weights in bfloat16 or in f32. Runs for about `time`; for benches.
+/// second (a multiplication and an addition are two), with both sides in bfloat16 or in f32. Runs for about `time`; for benches.
 pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, half: bool, time: Duration) -> f64 {
-    let all = 0..outputs.div_ceil(LANES) * inputs;
+    let panels = outputs.div_ceil(LANES);
     let weights = if half {
-        Weights::Half(all.map(|i| HalfLanes([(i % 7) as u16; LANES])).collect())
+        let all = 0..panels * half::pairs(inputs);
+        Weights::Pairs(all.map(|i| Pairs([[half_bits((i % 7) as f32); 2]; LANES])).collect())
     } else {
-        Weights::Full(all.map(|i| Lanes([(i % 7) as f32; LANES])).collect())
+        Weights::Full((0..panels * inputs).map(|i| Lanes([(i % 7) as f32; LANES])).collect())
     };
     let linear = Linear { weights, bias: None, inputs, outputs };
     let x: Vec<f32> = (0..rows * inputs).map(|i| (i % 5) as f32).collect();
     let mut y = vec![0.0; rows * linear.width()];
     let isa = Isa::detect();
+    let mut rounded = Rounded::default();
     let mut once = || {
         let x = Rows { data: &x, stride: inputs, count: rows };
-        linear.apply(isa, Team::Pool, x, &mut y, Store::Replace);
+        linear.apply(isa, Team::Pool, x, &mut y, Store::Replace, &mut rounded);
     };
     once();
     let (start, mut runs) = (Instant::now(), 0u32);
@@ -200,6 +288,7 @@ pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, half: bool, tim
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::round_bf16;
     use crate::engine::fixture::{Memory, numbers};
 
     #[test]
@@ -219,7 +308,7 @@ mod tests {
         let mut y = vec![f32::NAN; 64];
         let x = numbers(3, 10);
         let rows = Rows { data: &x, stride: 10, count: 1 };
-        linear.apply(Isa::detect(), Team::Alone, rows, &mut y, Store::Replace);
+        linear.apply(Isa::detect(), Team::Alone, rows, &mut y, Store::Replace, &mut Rounded::default());
         for (got, weights) in y.iter().zip(all.chunks(10)) {
             let want = x.iter().zip(weights).fold(0.0f32, |sum, (x, w)| x.mul_add(*w, sum));
             assert_eq!(*got, want);

@@ -1,6 +1,7 @@
 //! The feed-forward block: down(silu(gate(x)) · up(x)).
 
 use super::elementwise;
+use super::half::Rounded;
 use super::linear::Linear;
 use super::simd::{Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
@@ -48,8 +49,9 @@ impl Mlp {
         self.gate_up.bytes() + self.down.bytes()
     }
 
-    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(normed[rows, hidden])`. `wide` and
-    /// `narrow` are room to work in.
+    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(normed[rows, hidden])`. `wide`,
+    /// `narrow` and `rounded` are room to work in.
+    #[expect(clippy::too_many_arguments, reason = "the batch and the room to work in are separate things")]
     pub(crate) fn add(
         &self,
         isa: Isa,
@@ -58,6 +60,7 @@ impl Mlp {
         residual: &mut [f32],
         wide: &mut Vec<f32>,
         narrow: &mut Vec<f32>,
+        rounded: &mut Rounded,
     ) {
         let (hidden, intermediate) = (self.hidden, self.intermediate);
         let rows = normed.len() / hidden;
@@ -65,12 +68,12 @@ impl Mlp {
         wide.resize(rows * width, 0.0);
         narrow.resize(rows * intermediate, 0.0);
         let x = Rows { data: normed, stride: hidden, count: rows };
-        self.gate_up.apply(isa, team, x, wide, Store::Replace);
+        self.gate_up.apply(isa, team, x, wide, Store::Replace, rounded);
         for (both, out) in wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)) {
             let (gate, rest) = both.split_at(intermediate);
             elementwise::silu_times(isa, gate, &rest[..intermediate], out);
         }
         let x = Rows { data: narrow, stride: intermediate, count: rows };
-        self.down.apply(isa, team, x, residual, Store::Add);
+        self.down.apply(isa, team, x, residual, Store::Add, rounded);
     }
 }

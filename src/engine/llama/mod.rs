@@ -1,12 +1,13 @@
 //! **The Llama model on packed rows.** All tokens of a step, whatever their sequences, are the rows of one matrix; only
 //! attention looks at which row belongs to whom.
 //!
-//! - `simd`: the packed matrix product; `elementwise`: functions of one row
+//! - `simd`: the packed matrix product; `half`: the same in bfloat16; `elementwise`: functions of one row
 //! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
 //! - `model`: the whole
 
 mod attention;
 mod elementwise;
+mod half;
 mod linear;
 mod mlp;
 mod model;
@@ -17,7 +18,8 @@ mod simd;
 pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
 pub use linear::matmul_gflops;
-pub(crate) use linear::{Linear, in_half};
+pub(crate) use half::{BLOCK, Pairs};
+pub(crate) use linear::{Linear, packed_bytes};
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};
 pub(crate) use norm::Norm;

@@ -1,6 +1,7 @@
 //! The decoder: embedding, layers, final norm, head.
 
 use super::attention::{Attention, AttentionRoom};
+use super::half::Rounded;
 use super::linear::Linear;
 use super::mlp::Mlp;
 use super::norm::Norm;
@@ -53,6 +54,7 @@ pub(crate) struct Room {
     attention: AttentionRoom,
     wide: Vec<f32>,
     narrow: Vec<f32>,
+    rounded: Rounded,
     /// `[rows whose logits are wanted, vocab in whole panels]`
     logits: Vec<f32>,
     /// Where each row broke down.
@@ -97,7 +99,7 @@ impl Llama {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
-        let Room { residual, normed, attention, wide, narrow, logits, broken } = room;
+        let Room { residual, normed, attention, wide, narrow, rounded, logits, broken } = room;
         residual.resize(rows * stream, 0.0);
         normed.resize(rows * hidden, 0.0);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
@@ -109,9 +111,9 @@ impl Llama {
         note(broken, residual, stream, Breakdown::Embedding);
         for (number, layer) in self.layers.iter().enumerate() {
             layer.attention_norm.apply(isa, residual, stream, normed);
-            layer.attention.add(isa, team, number, rope, pieces, normed, residual, attention);
+            layer.attention.add(isa, team, number, rope, pieces, normed, residual, attention, rounded);
             layer.mlp_norm.apply(isa, residual, stream, normed);
-            layer.mlp.add(isa, team, normed, residual, wide, narrow);
+            layer.mlp.add(isa, team, normed, residual, wide, narrow, rounded);
             note(broken, residual, stream, Breakdown::Layer(number));
         }
         // Only the last rows of a piece go on; these rows are moved to the front.
@@ -130,7 +132,7 @@ impl Llama {
         logits.resize(wanted * width, 0.0);
         self.norm.apply(isa, &residual[..wanted * stream], stream, normed);
         let x = Rows { data: &normed[..wanted * hidden], stride: hidden, count: wanted };
-        self.head.apply(isa, team, x, logits, Store::Replace);
+        self.head.apply(isa, team, x, logits, Store::Replace, rounded);
     }
 
     /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens

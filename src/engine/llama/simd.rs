@@ -137,13 +137,8 @@ pub(crate) fn multiply(
     let width = w.count * LANES;
     assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
     let out = Out { start: y.as_mut_ptr(), stride: y_stride };
-    let parts = match team {
-        Team::Pool if x.count * w.depth * width >= WORTH_SHARING => {
-            (rayon::current_num_threads() * PARTS_PER_THREAD).min(w.count)
-        }
-        _ => 1,
-    };
-    if parts < 2 || rayon::current_num_threads() == 1 {
+    let parts = parts(team, x.count * w.depth * width, w.count);
+    if parts < 2 {
         // SAFETY: the shapes were checked against the slices above.
         unsafe { columns(isa, x, w, 0..w.count, out, store) };
     } else {
@@ -152,6 +147,17 @@ pub(crate) fn multiply(
             // SAFETY: as above; the parts' column ranges do not overlap, so no element of `y` has two writers.
             unsafe { columns(isa, x, w, range, out, store) };
         });
+    }
+}
+
+/// Into how many parts of `panels` the threads of `team` cut a product of so many multiplications.
+pub(super) fn parts(team: Team, multiplications: usize, panels: usize) -> usize {
+    let threads = rayon::current_num_threads();
+    match team {
+        Team::Pool if threads > 1 && multiplications >= WORTH_SHARING => {
+            (threads * PARTS_PER_THREAD).min(panels)
+        }
+        _ => 1,
     }
 }
 

@@ -19,6 +19,7 @@ mod weights;
 mod tests;
 
 pub(crate) use machine::Machine;
+pub(crate) use slots::GRAIN;
 
 /// Bytes that a step's attention takes beside its rows: scores and the weights made of them, in f32 and in the type of values.
 pub(crate) const SCORES_ROOM: u64 = (3 * size_of::<f32>() + size_of::<u16>()) as u64 * plan::SCORES as u64;

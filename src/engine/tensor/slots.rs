@@ -15,7 +15,7 @@ use candle_core::{Result, Tensor};
 use std::cmp::Reverse;
 
 /// Lengths of slots are multiples of this.
-const GRAIN: usize = 16;
+pub(crate) const GRAIN: usize = 16;
 
 /// A slot that was given out.
 #[derive(Debug)]

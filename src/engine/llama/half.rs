@@ -1,0 +1,668 @@
+//! The matrix product in bfloat16: rows times packed panels, both in bfloat16, summed in f32.
+//!
+//! Panels hold 16 columns, as those of [`super::simd`], but two consecutive `k` side by side. Depth is padded with zeros
+//! to whole blocks of 32 `k`. An output element is
+//!
+//! ```text
+//! acc = 0 or y
+//! for each block of 32 k:
+//!     even = 0;  for k = 0, 2 .. 30 { even = fma(x[row, k], w[k, col], even) }
+//!     odd  = 0;  for k = 1, 3 .. 31 { odd  = fma(x[row, k], w[k, col], odd) }
+//!     acc = acc + (even + odd)
+//! ```
+//!
+//! which is what AMX computes (`TDPBF16PS`), and what every CPU can compute with fused multiply-adds. So the answer has the
+//! same bits in any batch, and on any CPU but those that have AVX-512 BF16 and no AMX: there `acc = dot(x, w, acc)` runs
+//! over the pairs in their order. Numbers whose magnitude is below 2⁻¹²⁶ are 0 here, for these instructions take them
+//! so.
+#![expect(unsafe_code, reason = "register tiles need the CPU's vector instructions and rows by pointer")]
+
+use super::simd::{LANES, Rows, Store, Team, parts};
+use crate::dtype::half_bits;
+use crate::isa::{Halves, Isa, Kind};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// `k` that are summed together: depth is padded to a multiple of it.
+pub(crate) const BLOCK: usize = 32;
+/// Bytes of panels that are reused for all rows before the next ones: a quarter of the L2 cache of a CPU with AMX.
+const CACHED_PANELS: usize = 512 << 10;
+
+/// Two `k` of one panel: 16 neighbouring columns, in one cache line. Each is `[even k, odd k]`.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pairs(pub(crate) [[u16; 2]; LANES]);
+
+impl Pairs {
+    /// 16 zeros, twice.
+    pub(crate) const ZERO: Self = Self([[0; 2]; LANES]);
+}
+
+/// Pairs of a panel of `depth` numbers.
+pub(crate) fn pairs(depth: usize) -> usize {
+    depth.next_multiple_of(BLOCK) / 2
+}
+
+/// Left-hand side `[rows, depth]` in bfloat16, padded to whole blocks: a buffer that is kept between products.
+#[derive(Debug, Default)]
+pub(crate) struct Rounded {
+    /// `[rows, stride]`
+    data: Vec<u16>,
+    stride: usize,
+    count: usize,
+}
+
+impl Rounded {
+    /// Rounds the first `depth` numbers of each row of `x`: to nearest, ties to even.
+    pub(crate) fn fill(&mut self, isa: Isa, x: Rows<'_>, depth: usize) {
+        (self.stride, self.count) = (depth.next_multiple_of(BLOCK), x.count);
+        self.data.resize(self.count * self.stride, 0);
+        for (to, from) in self.data.chunks_exact_mut(self.stride).zip(x.data.chunks(x.stride)) {
+            let (to, padding) = to.split_at_mut(depth);
+            isa.run(
+                #[inline(always)]
+                || to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from)),
+            );
+            padding.fill(0);
+        }
+    }
+}
+
+/// Right-hand side `[depth, 16 · count]`, panels `stride` pairs apart.
+#[derive(Clone, Copy)]
+pub(crate) struct HalfPanels<'a> {
+    /// `[panel, k / 2]`, each 16 columns.
+    pub(crate) pairs: &'a [Pairs],
+    /// Distance between the beginnings of two panels.
+    pub(crate) stride: usize,
+    /// Number of panels.
+    pub(crate) count: usize,
+    /// Pairs of each sum, whole blocks of them.
+    pub(crate) depth: usize,
+}
+
+/// `y[rows, 16 · count] (+)= x[rows, depth] · w[depth, 16 · count]`, rows of `y` being `y_stride` apart.
+///
+/// # Panics
+/// If a slice is shorter than its shape says.
+pub(crate) fn multiply(
+    isa: Isa,
+    team: Team,
+    x: &Rounded,
+    w: HalfPanels<'_>,
+    y: &mut [f32],
+    y_stride: usize,
+    store: Store,
+) {
+    if x.count == 0 || w.count == 0 {
+        return;
+    }
+    assert!(w.depth.is_multiple_of(BLOCK / 2) && x.stride == 2 * w.depth, "depths differ");
+    assert!(x.count * x.stride <= x.data.len(), "rows outside x");
+    assert!(w.stride >= w.depth && (w.count - 1) * w.stride + w.depth <= w.pairs.len(), "panels outside w");
+    let width = w.count * LANES;
+    assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
+    let out = Out { start: y.as_mut_ptr(), stride: y_stride };
+    let parts = parts(team, x.count * x.stride * width, w.count);
+    if parts < 2 {
+        // SAFETY: the shapes were checked against the slices above.
+        unsafe { columns(isa, x, w, 0..w.count, out, store) };
+    } else {
+        (0..parts).into_par_iter().for_each(|part| {
+            let range = w.count * part / parts..w.count * (part + 1) / parts;
+            // SAFETY: as above; the parts' column ranges do not overlap, so no element of `y` has two writers.
+            unsafe { columns(isa, x, w, range, out, store) };
+        });
+    }
+}
+
+/// Where the product goes.
+#[derive(Clone, Copy)]
+struct Out {
+    start: *mut f32,
+    stride: usize,
+}
+
+// SAFETY: the pointer is only used by `columns`, whose callers give each thread columns of its own.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+/// Computes the panels of `range` for all rows.
+///
+/// # Safety
+/// `x`, `w` and `out` must hold the shapes that they claim, and nobody else may touch these columns of `out`.
+unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>, out: Out, store: Store) {
+    let rows_at_once = match isa.halves() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        Halves::Tiles => amx::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        Halves::Dots => dots::ROWS,
+        Halves::Widened => widened::ROWS,
+    };
+    let group = (CACHED_PANELS / (w.depth * size_of::<Pairs>())).next_multiple_of(4).max(4);
+    let mut start = range.start;
+    while start < range.end {
+        let end = (start + group).min(range.end);
+        let mut row = 0;
+        while row < x.count {
+            let rows = rows_at_once.min(x.count - row);
+            // SAFETY: rows `row .. row + rows` and panels `start .. end` lie inside by the contract.
+            let operands = unsafe {
+                Operands {
+                    blocks: w.depth / (BLOCK / 2),
+                    x: x.data.as_ptr().add(row * x.stride),
+                    x_stride: x.stride,
+                    rows,
+                    w: w.pairs.as_ptr().add(start * w.stride),
+                    w_stride: w.stride,
+                    panels: end - start,
+                    y: out.start.add(row * out.stride + start * LANES),
+                    y_stride: out.stride,
+                    store,
+                }
+            };
+            // SAFETY: the operands are inside, and an `Isa` with these instructions exists only where the CPU has them.
+            unsafe {
+                match isa.halves() {
+                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+                    Halves::Tiles => amx::product(operands),
+                    #[cfg(target_arch = "x86_64")]
+                    Halves::Dots => dots::product(operands),
+                    Halves::Widened => match isa.kind() {
+                        #[cfg(target_arch = "x86_64")]
+                        Kind::Avx512 => widened::avx512(operands),
+                        #[cfg(target_arch = "x86_64")]
+                        Kind::Avx2 => widened::avx2(operands),
+                        Kind::Portable => widened::product(operands),
+                    },
+                }
+            }
+            row += rows;
+        }
+        start = end;
+    }
+}
+
+/// What a kernel works on.
+#[derive(Clone, Copy)]
+struct Operands {
+    /// Blocks of 32 `k`.
+    blocks: usize,
+    /// Rows of `blocks · 32` numbers, `x_stride` apart.
+    x: *const u16,
+    x_stride: usize,
+    /// At least one, at most as many as the kernel takes at once.
+    rows: usize,
+    /// Panels of `blocks · 16` pairs, `w_stride` apart.
+    w: *const Pairs,
+    w_stride: usize,
+    /// At least one.
+    panels: usize,
+    /// Rows of `panels · 16` numbers, `y_stride` apart.
+    y: *mut f32,
+    y_stride: usize,
+    store: Store,
+}
+
+/// The product by fused multiply-adds in f32, in the order of AMX.
+mod widened {
+    use super::{BLOCK, LANES, Operands, Pairs, Store};
+
+    /// Rows that share what is read of the panels.
+    pub(super) const ROWS: usize = 4;
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn avx512(operands: Operands) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { product(operands) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) unsafe fn avx2(operands: Operands) {
+        // SAFETY: the caller's contract is the same.
+        unsafe { product(operands) }
+    }
+
+    /// # Safety
+    /// What the operands claim must exist, and nobody else may touch that part of `y`.
+    #[inline(always)]
+    pub(super) unsafe fn product(operands: Operands) {
+        for panel in 0..operands.panels {
+            // SAFETY: the panel exists by the contract, and `rows` is at most `ROWS`.
+            unsafe {
+                match operands.rows {
+                    1 => rows::<1>(operands, panel),
+                    2 => rows::<2>(operands, panel),
+                    3 => rows::<3>(operands, panel),
+                    _ => rows::<4>(operands, panel),
+                }
+            }
+        }
+    }
+
+    /// One panel for `R` rows.
+    ///
+    /// # Safety
+    /// As [`product`], and there are `R` rows.
+    #[inline(always)]
+    unsafe fn rows<const R: usize>(operands: Operands, panel: usize) {
+        let Operands { blocks, x, x_stride, w, w_stride, y, y_stride, store, .. } = operands;
+        let mut acc = [[0.0f32; LANES]; R];
+        // SAFETY: rows, panel and blocks exist by the contract.
+        unsafe {
+            let out = |row: usize| y.add(row * y_stride + panel * LANES).cast::<[f32; LANES]>();
+            if store == Store::Add {
+                for (row, acc) in acc.iter_mut().enumerate() {
+                    *acc = *out(row);
+                }
+            }
+            let w = w.add(panel * w_stride);
+            for block in 0..blocks {
+                let mut even = [[0.0f32; LANES]; R];
+                let mut odd = [[0.0f32; LANES]; R];
+                for pair in block * BLOCK / 2..(block + 1) * BLOCK / 2 {
+                    let Pairs(weights) = &*w.add(pair);
+                    for row in 0..R {
+                        let a = x.add(row * x_stride + 2 * pair);
+                        let (a, b) = (widen(*a), widen(*a.add(1)));
+                        for column in 0..LANES {
+                            let [v, w] = weights[column];
+                            even[row][column] = a.mul_add(widen(v), even[row][column]);
+                            odd[row][column] = b.mul_add(widen(w), odd[row][column]);
+                        }
+                    }
+                }
+                for row in 0..R {
+                    for column in 0..LANES {
+                        acc[row][column] += even[row][column] + odd[row][column];
+                    }
+                }
+            }
+            for (row, acc) in acc.iter().enumerate() {
+                *out(row) = *acc;
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        f32::from_bits(u32::from(bits) << 16)
+    }
+}
+
+/// The product by AVX-512 BF16.
+#[cfg(target_arch = "x86_64")]
+mod dots {
+    use super::{BLOCK, LANES, Operands, Store};
+    use std::arch::x86_64::{
+        __m512, __m512bh, _mm512_dpbf16_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_storeu_ps,
+    };
+
+    /// Rows that share what is read of the panels.
+    pub(super) const ROWS: usize = 6;
+
+    /// # Safety
+    /// What the operands claim must exist, nobody else may touch that part of `y`, and the CPU has AVX-512 BF16.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    pub(super) unsafe fn product(operands: Operands) {
+        let mut panel = 0;
+        while panel < operands.panels {
+            let four = panel + 4 <= operands.panels;
+            // SAFETY: these panels exist by the contract, and `rows` is at most `ROWS`.
+            unsafe {
+                match (operands.rows, four) {
+                    (1, true) => tile::<1, 4>(operands, panel),
+                    (2, true) => tile::<2, 4>(operands, panel),
+                    (3, true) => tile::<3, 4>(operands, panel),
+                    (4, true) => tile::<4, 4>(operands, panel),
+                    (5, true) => tile::<5, 4>(operands, panel),
+                    (_, true) => tile::<6, 4>(operands, panel),
+                    (1, false) => tile::<1, 1>(operands, panel),
+                    (2, false) => tile::<2, 1>(operands, panel),
+                    (3, false) => tile::<3, 1>(operands, panel),
+                    (4, false) => tile::<4, 1>(operands, panel),
+                    (5, false) => tile::<5, 1>(operands, panel),
+                    (_, false) => tile::<6, 1>(operands, panel),
+                }
+            }
+            panel += if four { 4 } else { 1 };
+        }
+    }
+
+    /// `P` panels from `panel` on for `R` rows.
+    ///
+    /// # Safety
+    /// As [`product`], and there are `R` rows and `P` more panels.
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    unsafe fn tile<const R: usize, const P: usize>(operands: Operands, panel: usize) {
+        let Operands { blocks, x, x_stride, w, w_stride, y, y_stride, store, .. } = operands;
+        let mut acc: [[__m512; P]; R] = [[_mm512_setzero_ps(); P]; R];
+        // SAFETY: rows, panels and blocks exist by the contract; `Pairs` is aligned to 64 bytes; a row begins at an even
+        // element of a buffer of u16, and two of them are read as one u32 without alignment.
+        unsafe {
+            let w = w.add(panel * w_stride);
+            let out = |row: usize, p: usize| y.add(row * y_stride + (panel + p) * LANES);
+            if store == Store::Add {
+                for (row, acc) in acc.iter_mut().enumerate() {
+                    for (p, acc) in acc.iter_mut().enumerate() {
+                        *acc = _mm512_loadu_ps(out(row, p));
+                    }
+                }
+            }
+            for pair in 0..blocks * BLOCK / 2 {
+                let mut b = [_mm512_set1_epi32(0); P];
+                for (p, b) in b.iter_mut().enumerate() {
+                    *b = _mm512_load_si512(w.add(p * w_stride + pair).cast());
+                }
+                for (row, acc) in acc.iter_mut().enumerate() {
+                    let a = _mm512_set1_epi32(x.add(row * x_stride + 2 * pair).cast::<i32>().read_unaligned());
+                    for (acc, &b) in acc.iter_mut().zip(&b) {
+                        *acc = _mm512_dpbf16_ps(*acc, bh(a), bh(b));
+                    }
+                }
+            }
+            for (row, acc) in acc.iter().enumerate() {
+                for (p, &acc) in acc.iter().enumerate() {
+                    _mm512_storeu_ps(out(row, p), acc);
+                }
+            }
+        }
+    }
+
+    /// The same bits as pairs in bfloat16.
+    #[inline]
+    fn bh(bits: std::arch::x86_64::__m512i) -> __m512bh {
+        // SAFETY: both are 64 bytes that may have any value.
+        unsafe { std::mem::transmute(bits) }
+    }
+}
+
+/// The product by AMX: up to 32 rows and 2 panels, or 16 rows and 4 panels, at once. A tile is 16 rows of 64 bytes.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx {
+    use super::{LANES, Operands, Pairs, Store};
+    use std::arch::asm;
+
+    /// Rows of a tile.
+    const TILE: usize = 16;
+    /// Rows that run at once.
+    pub(super) const ROWS: usize = 2 * TILE;
+    /// Bytes of a tile: of 16 pairs of a panel.
+    const TILE_BYTES: usize = TILE * size_of::<Pairs>();
+
+    /// The shapes of the eight tiles (Intel SDM, volume 1, section 18.3): palette 1, 64 bytes a row.
+    #[repr(C, align(64))]
+    struct Shapes([u8; 64]);
+
+    impl Shapes {
+        /// Sums in tiles 0 to 3, rows in 4 and 5, panels in 6 and 7. `first` rows are in tiles 0, 1 and 4, `second` in
+        /// tiles 2, 3 and 5; without a second half all four tiles of sums have `first` rows and tile 5 takes a panel.
+        fn new(first: usize, second: usize) -> Self {
+            let mut bytes = [0; 64];
+            bytes[0] = 1;
+            let lower = if second == 0 { first } else { second };
+            let sixth = if second == 0 { TILE } else { second };
+            let rows = [first, first, lower, lower, first, sixth, TILE, TILE];
+            for (tile, rows) in rows.into_iter().enumerate() {
+                bytes[16 + 2 * tile] = 64;
+                bytes[48 + tile] = rows as u8;
+            }
+            Self(bytes)
+        }
+    }
+
+    /// # Safety
+    /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
+    pub(super) unsafe fn product(operands: Operands) {
+        let first = operands.rows.min(TILE);
+        let second = operands.rows - first;
+        let shapes = Shapes::new(first, second);
+        // SAFETY: the shapes are valid for palette 1; no other code keeps anything in tiles.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
+        let mut panel = 0;
+        // SAFETY: the panels exist by the contract, and the tiles have the shapes that these kernels expect.
+        unsafe {
+            if second > 0 {
+                while panel + 2 <= operands.panels {
+                    two_by_two(operands, panel);
+                    panel += 2;
+                }
+                if panel < operands.panels {
+                    two_by_one(operands, panel);
+                }
+            } else {
+                while panel + 4 <= operands.panels {
+                    one_by_four(operands, panel);
+                    panel += 4;
+                }
+                while panel < operands.panels {
+                    one_by_one(operands, panel);
+                    panel += 1;
+                }
+            }
+            asm!("tilerelease", options(nostack, nomem, preserves_flags));
+        }
+    }
+
+    /// Where rows, panels and sums begin, and how far apart their rows are in bytes.
+    struct Place {
+        a: *const u16,
+        a_row: usize,
+        b: *const Pairs,
+        /// From one panel to the next.
+        b_panel: usize,
+        c: *mut f32,
+        c_row: usize,
+    }
+
+    impl Place {
+        /// # Safety
+        /// The panel must exist.
+        unsafe fn of(o: Operands, panel: usize) -> Self {
+            // SAFETY: by the contract.
+            unsafe {
+                Self {
+                    a: o.x,
+                    a_row: o.x_stride * size_of::<u16>(),
+                    b: o.w.add(panel * o.w_stride),
+                    b_panel: o.w_stride * size_of::<Pairs>(),
+                    c: o.y.add(panel * LANES),
+                    c_row: o.y_stride * size_of::<f32>(),
+                }
+            }
+        }
+    }
+
+    /// 17 to 32 rows, two panels.
+    unsafe fn two_by_two(o: Operands, panel: usize) {
+        // SAFETY: reads and writes what the operands claim; tiles are given free at the end of the product.
+        unsafe {
+            let p = Place::of(o, panel);
+            let lower = p.c.byte_add(TILE * p.c_row);
+            asm!(
+                "test {add}, {add}",
+                "jz 3f",
+                "tileloadd tmm0, [{c} + {c_row}]",
+                "tileloadd tmm1, [{c} + {c_row} + 64]",
+                "tileloadd tmm2, [{lower} + {c_row}]",
+                "tileloadd tmm3, [{lower} + {c_row} + 64]",
+                "jmp 2f",
+                "3:",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm6, [{b0} + {b_row}]",
+                "tileloadd tmm4, [{a0} + {a_row}]",
+                "tileloadd tmm5, [{a1} + {a_row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1} + {b_row}]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a0}, 64",
+                "add {a1}, 64",
+                "add {b0}, {tile}",
+                "add {b1}, {tile}",
+                "dec {k}",
+                "jnz 2b",
+                "tilestored [{c} + {c_row}], tmm0",
+                "tilestored [{c} + {c_row} + 64], tmm1",
+                "tilestored [{lower} + {c_row}], tmm2",
+                "tilestored [{lower} + {c_row} + 64], tmm3",
+                add = in(reg) usize::from(o.store == Store::Add),
+                c = in(reg) p.c,
+                lower = in(reg) lower,
+                c_row = in(reg) p.c_row,
+                a0 = inout(reg) p.a => _,
+                a1 = inout(reg) p.a.byte_add(TILE * p.a_row) => _,
+                a_row = in(reg) p.a_row,
+                b0 = inout(reg) p.b => _,
+                b1 = inout(reg) p.b.byte_add(p.b_panel) => _,
+                b_row = in(reg) size_of::<Pairs>(),
+                k = inout(reg) o.blocks => _,
+                tile = const TILE_BYTES,
+                options(nostack),
+            );
+        }
+    }
+
+    /// 17 to 32 rows, one panel.
+    unsafe fn two_by_one(o: Operands, panel: usize) {
+        // SAFETY: as `two_by_two`.
+        unsafe {
+            let p = Place::of(o, panel);
+            asm!(
+                "test {add}, {add}",
+                "jz 3f",
+                "tileloadd tmm0, [{c} + {c_row}]",
+                "tileloadd tmm2, [{lower} + {c_row}]",
+                "jmp 2f",
+                "3:",
+                "tilezero tmm0",
+                "tilezero tmm2",
+                "2:",
+                "tileloadd tmm6, [{b} + {b_row}]",
+                "tileloadd tmm4, [{a0} + {a_row}]",
+                "tileloadd tmm5, [{a1} + {a_row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "add {a0}, 64",
+                "add {a1}, 64",
+                "add {b}, {tile}",
+                "dec {k}",
+                "jnz 2b",
+                "tilestored [{c} + {c_row}], tmm0",
+                "tilestored [{lower} + {c_row}], tmm2",
+                add = in(reg) usize::from(o.store == Store::Add),
+                c = in(reg) p.c,
+                lower = in(reg) p.c.byte_add(TILE * p.c_row),
+                c_row = in(reg) p.c_row,
+                a0 = inout(reg) p.a => _,
+                a1 = inout(reg) p.a.byte_add(TILE * p.a_row) => _,
+                a_row = in(reg) p.a_row,
+                b = inout(reg) p.b => _,
+                b_row = in(reg) size_of::<Pairs>(),
+                k = inout(reg) o.blocks => _,
+                tile = const TILE_BYTES,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Up to 16 rows, four panels.
+    unsafe fn one_by_four(o: Operands, panel: usize) {
+        // SAFETY: as `two_by_two`.
+        unsafe {
+            let p = Place::of(o, panel);
+            asm!(
+                "test {add}, {add}",
+                "jz 3f",
+                "tileloadd tmm0, [{c} + {c_row}]",
+                "tileloadd tmm1, [{c} + {c_row} + 64]",
+                "tileloadd tmm2, [{c} + {c_row} + 128]",
+                "tileloadd tmm3, [{c} + {c_row} + 192]",
+                "jmp 2f",
+                "3:",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                "2:",
+                "tileloadd tmm4, [{a} + {a_row}]",
+                "tileloadd tmm5, [{b0} + {b_row}]",
+                "tileloadd tmm6, [{b1} + {b_row}]",
+                "tileloadd tmm7, [{b2} + {b_row}]",
+                "tdpbf16ps tmm0, tmm4, tmm5",
+                "tileloadd tmm5, [{b3} + {b_row}]",
+                "tdpbf16ps tmm1, tmm4, tmm6",
+                "tdpbf16ps tmm2, tmm4, tmm7",
+                "tdpbf16ps tmm3, tmm4, tmm5",
+                "add {a}, 64",
+                "add {b0}, {tile}",
+                "add {b1}, {tile}",
+                "add {b2}, {tile}",
+                "add {b3}, {tile}",
+                "dec {k}",
+                "jnz 2b",
+                "tilestored [{c} + {c_row}], tmm0",
+                "tilestored [{c} + {c_row} + 64], tmm1",
+                "tilestored [{c} + {c_row} + 128], tmm2",
+                "tilestored [{c} + {c_row} + 192], tmm3",
+                add = in(reg) usize::from(o.store == Store::Add),
+                c = in(reg) p.c,
+                c_row = in(reg) p.c_row,
+                a = inout(reg) p.a => _,
+                a_row = in(reg) p.a_row,
+                b0 = inout(reg) p.b => _,
+                b1 = inout(reg) p.b.byte_add(p.b_panel) => _,
+                b2 = inout(reg) p.b.byte_add(2 * p.b_panel) => _,
+                b3 = inout(reg) p.b.byte_add(3 * p.b_panel) => _,
+                b_row = in(reg) size_of::<Pairs>(),
+                k = inout(reg) o.blocks => _,
+                tile = const TILE_BYTES,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Up to 16 rows, one panel.
+    unsafe fn one_by_one(o: Operands, panel: usize) {
+        // SAFETY: as `two_by_two`.
+        unsafe {
+            let p = Place::of(o, panel);
+            asm!(
+                "test {add}, {add}",
+                "jz 3f",
+                "tileloadd tmm0, [{c} + {c_row}]",
+                "jmp 2f",
+                "3:",
+                "tilezero tmm0",
+                "2:",
+                "tileloadd tmm4, [{a} + {a_row}]",
+                "tileloadd tmm6, [{b} + {b_row}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "add {a}, 64",
+                "add {b}, {tile}",
+                "dec {k}",
+                "jnz 2b",
+                "tilestored [{c} + {c_row}], tmm0",
+                add = in(reg) usize::from(o.store == Store::Add),
+                c = in(reg) p.c,
+                c_row = in(reg) p.c_row,
+                a = inout(reg) p.a => _,
+                a_row = in(reg) p.a_row,
+                b = inout(reg) p.b => _,
+                b_row = in(reg) size_of::<Pairs>(),
+                k = inout(reg) o.blocks => _,
+                tile = const TILE_BYTES,
+                options(nostack),
+            );
+        }
+    }
+}

@@ -130,9 +130,7 @@ impl Kv {
     fn new(shape: KvShape, capacity: usize) -> Self {
         let capacity = capacity.next_multiple_of(shape.granule());
         let numbers = match shape.precision {
-            Precision::Source => {
-                Numbers::Full(Sides::new(shape, capacity, shape.head_dim, 1, Lanes::ZERO))
-            }
+            Precision::Source => Numbers::Full(Sides::new(shape, capacity, shape.head_dim, 1, Lanes::ZERO)),
             Precision::Bf16 => {
                 let key = shape.head_dim.next_multiple_of(BLOCK) / 2;
                 Numbers::Half(Sides::new(shape, capacity, key, 2, Pairs::ZERO))

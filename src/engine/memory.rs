@@ -51,9 +51,7 @@ impl Footprint {
     fn of(config: &ModelConfig, source: &dyn TensorSource, precision: Precision) -> Self {
         let panels = |n: usize| n.next_multiple_of(LANES) as u64;
         let weights = config.tensors().into_iter().map(|(name, shape)| match shape[..] {
-            [outputs, inputs] => {
-                packed_bytes(source, &name, (outputs, inputs), precision) as u64
-            }
+            [outputs, inputs] => packed_bytes(source, &name, (outputs, inputs), precision) as u64,
             _ => shape.iter().product::<usize>() as u64 * NUMBER,
         });
         let (d, ff) = (config.hidden_size as u64, config.intermediate_size as u64);

@@ -359,7 +359,8 @@ mod dots {
                     *b = _mm512_load_si512(w.add(p * w_stride + pair).cast());
                 }
                 for (row, acc) in acc.iter_mut().enumerate() {
-                    let a = _mm512_set1_epi32(x.add(row * x_stride + 2 * pair).cast::<i32>().read_unaligned());
+                    let a =
+                        _mm512_set1_epi32(x.add(row * x_stride + 2 * pair).cast::<i32>().read_unaligned());
                     for (acc, &b) in acc.iter_mut().zip(&b) {
                         *acc = _mm512_dpbf16_ps(*acc, bh(a), bh(b));
                     }

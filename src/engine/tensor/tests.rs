@@ -48,8 +48,10 @@ fn requests() -> Vec<Request> {
         .collect()
 }
 
-/// Answers, and the logits of every step of each.
-fn answers(engine: &mut Engine, requests: &[Request]) -> Vec<(Vec<f32>, Option<Result<Outcome, Refusal>>)> {
+/// The logits of every step of a request, and its answer.
+type Seen = (Vec<f32>, Option<Result<Outcome, Refusal>>);
+
+fn answers(engine: &mut Engine, requests: &[Request]) -> Vec<Seen> {
     let mut logits = vec![Vec::new(); requests.len()];
     let mut outcomes = vec![None; requests.len()];
     engine
@@ -143,7 +145,7 @@ fn what_prompts_begin_with_is_run_once_and_numerics_are_named() {
     let requests: Vec<Request> = ["one", "another", "", "the last"].map(ask).into();
     let mut engine = on_host(&companions, &weights, &EngineSettings::default());
     let asked: u64 = requests.iter().map(|r| engine.prompt_ids(&r.prompt).unwrap().len() as u64 + 1).sum();
-    let mut count = |engine: &mut Engine| {
+    let count = |engine: &mut Engine| {
         let before = engine.tokens_run();
         answers(engine, &requests);
         engine.tokens_run() - before

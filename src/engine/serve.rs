@@ -16,8 +16,10 @@ use crate::checkpoint::{Companions, ModelConfig, TensorSource};
 use crate::completion::{
     Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::isa::{Halves, Isa};
 
-/// A Llama on the CPU, answering many requests at once. Sums are in f32, weights what the source has or bfloat16.
+/// A Llama on the CPU, answering many requests at once, in f32 or with products in bfloat16 ([`Precision`]).
 ///
 /// An answer has the same bits alone and in any batch, in any order of arrival, with any [`EngineSettings`] and any
 /// number of threads. Weights are packed when they are loaded and not kept otherwise.
@@ -34,7 +36,9 @@ impl Engine {
     /// What [`Complete::numerics`] says of [`Precision::Source`]: changes whenever an answer could.
     pub const NUMERICS: &'static str = "m3-cpu-f32/1";
     /// The same of [`Precision::Bf16`].
-    pub const NUMERICS_BF16: &'static str = "m3-cpu-f32-weights-bf16/1";
+    pub const NUMERICS_BF16: &'static str = "m3-cpu-bf16/1";
+    /// The same on a CPU with AVX-512 BF16 and without AMX, whose sums of products have an order of their own.
+    pub const NUMERICS_BF16_DOTS: &'static str = "m3-cpu-bf16-dots/1";
 
     /// Loads the weights of `source` and the tokenizer of `companions`.
     ///
@@ -191,6 +195,8 @@ impl Complete for Engine {
     fn numerics(&self) -> String {
         match self.settings.precision {
             Precision::Source => Self::NUMERICS.to_owned(),
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 if Isa::detect().halves() == Halves::Dots => Self::NUMERICS_BF16_DOTS.to_owned(),
             Precision::Bf16 => Self::NUMERICS_BF16.to_owned(),
         }
     }

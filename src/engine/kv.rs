@@ -343,25 +343,75 @@ pub(crate) fn common(a: &[u32], b: &[u32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dtype::round_bf16;
 
     const SHAPE: KvShape = KvShape { layers: 2, heads: 2, head_dim: 20, precision: Precision::Source };
     const HALF: KvShape = KvShape { precision: Precision::Bf16, ..SHAPE };
 
+    /// The key and the value of an element of a head at a position.
+    fn stored(kv: &Kv, layer: usize, head: usize, position: usize, element: usize) -> (f32, f32) {
+        let (panel, lane) = (position / LANES, position % LANES);
+        let (value_panel, value_lane) = (element / LANES, element % LANES);
+        let widen = |bits: u16| f32::from_bits(u32::from(bits) << 16);
+        match kv.head(layer, head) {
+            Head::Full(keys, values) => (
+                keys[panel * kv.shape.head_dim + element].0[lane],
+                values[value_panel * kv.capacity + position].0[value_lane],
+            ),
+            Head::Half(keys, values) => (
+                widen(keys[panel * BLOCK / 2 + element / 2].0[lane][element % 2]),
+                widen(values[value_panel * kv.capacity / 2 + position / 2].0[value_lane][position % 2]),
+            ),
+        }
+    }
+
+    fn rounded(shape: KvShape, x: f32) -> f32 {
+        if shape == HALF { round_bf16(x) } else { x }
+    }
+
     #[test]
     fn what_is_put_is_found_in_its_panel() {
-        let mut kv = Kv::new(SHAPE, 40);
-        assert_eq!(kv.capacity(), 48);
-        let value: Vec<f32> = (0..20).map(|i| i as f32).collect();
-        {
-            let mut put = kv.put_key(1, 1, 37);
-            value.iter().enumerate().for_each(|(i, &v)| put(i, v));
+        for shape in [SHAPE, HALF] {
+            let mut kv = Kv::new(shape, 40);
+            assert_eq!(kv.capacity(), if shape == HALF { 64 } else { 48 });
+            let value: Vec<f32> = (0..20).map(|i| i as f32).collect();
+            let key: Vec<f32> = value.iter().map(|v| -v).collect();
+            kv.put(1, 1, 37, &key, &value);
+            for (i, &v) in value.iter().enumerate() {
+                assert_eq!(stored(&kv, 1, 1, 37, i), (-v, v));
+                assert_eq!(stored(&kv, 0, 1, 37, i), (0.0, 0.0), "other layers are untouched");
+                assert_eq!(stored(&kv, 1, 1, 36, i), (0.0, 0.0), "other positions are untouched");
+            }
         }
-        kv.put_value(1, 1, 37, &value);
-        for (i, &v) in value.iter().enumerate() {
-            assert_eq!(kv.keys(1, 1)[37 / LANES * 20 + i].0[37 % LANES], v);
-            assert_eq!(kv.values(1, 1)[i / LANES * 48 + 37].0[i % LANES], v);
+    }
+
+    #[test]
+    fn what_a_former_sequence_left_behind_the_last_position_is_cleared() {
+        let mut pool = KvPool::new(HALF, 500);
+        let mut kv = pool.take(64, &[]).unwrap();
+        for position in 0..64 {
+            for (layer, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                kv.put(layer, head, position, &[f32::NAN; 20], &[f32::NAN; 20]);
+            }
         }
-        assert!(kv.keys(0, 1).iter().all(|l| *l == Lanes::ZERO), "other layers are untouched");
+        kv.advance(&[7; 64]);
+        pool.give_back(kv);
+        let mut kv = pool.take(64, &[8, 9, 10, 11, 12]).unwrap();
+        for past in [5, 6, 32, 33] {
+            for layer in [0, 1] {
+                for position in kv.len()..past {
+                    (0..2).for_each(|head| kv.put(layer, head, position, &[1.0; 20], &[2.0; 20]));
+                }
+                kv.clear(layer, past);
+                for (position, head, element) in
+                    (0..past.next_multiple_of(BLOCK)).flat_map(|p| [(p, 0, 0), (p, 1, 19)])
+                {
+                    let want = if position < past { 2.0 } else { 0.0 };
+                    assert_eq!(stored(&kv, layer, head, position, element).1, want, "{position} of {past}");
+                }
+            }
+            kv.advance(&vec![8; past - kv.len()]);
+        }
     }
 
     #[test]
@@ -389,11 +439,8 @@ mod tests {
         for (position, &token) in tokens.iter().enumerate().skip(kv.len()) {
             for (layer, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 let value = numbers(token, position, layer, head);
-                {
-                    let mut put = kv.put_key(layer, head, position);
-                    value.iter().enumerate().for_each(|(i, &v)| put(i, -v));
-                }
-                kv.put_value(layer, head, position, &value);
+                let key: Vec<f32> = value.iter().map(|v| -v).collect();
+                kv.put(layer, head, position, &key, &value);
             }
         }
         let known = kv.len();
@@ -411,9 +458,8 @@ mod tests {
         for (position, &token) in tokens.iter().enumerate() {
             for (layer, head) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
                 for (i, value) in numbers(token, position, layer, head).into_iter().enumerate() {
-                    assert_eq!(kv.keys(layer, head)[position / LANES * 20 + i].0[position % LANES], -value);
-                    let panel = i / LANES * kv.capacity() + position;
-                    assert_eq!(kv.values(layer, head)[panel].0[i % LANES], value);
+                    let value = rounded(kv.shape, value);
+                    assert_eq!(stored(kv, layer, head, position, i), (-value, value));
                 }
             }
         }
@@ -421,7 +467,11 @@ mod tests {
 
     #[test]
     fn what_a_free_slot_has_in_common_is_taken_over() {
-        let mut pool = KvPool::new(SHAPE, 500);
+        [SHAPE, HALF].into_iter().for_each(taken_over);
+    }
+
+    fn taken_over(shape: KvShape) {
+        let mut pool = KvPool::new(shape, 500);
         let story: Vec<u32> = (0..40).collect();
         let first = filled(&mut pool, 40, &story);
         pool.give_back(first);
@@ -433,7 +483,7 @@ mod tests {
         pool.give_back(kv);
         // By copying: the slot is too small for what is to come.
         let kv = pool.take(200, &story).unwrap();
-        assert_eq!(kv.capacity(), 208);
+        assert_eq!(kv.capacity(), if shape == HALF { 224 } else { 208 });
         holds(&kv, &story[..21]);
         pool.give_back(kv);
         let kv = filled(&mut pool, 40, &other);
@@ -445,7 +495,11 @@ mod tests {
 
     #[test]
     fn a_copy_goes_on_from_any_position() {
-        let mut pool = KvPool::new(SHAPE, 500);
+        [SHAPE, HALF].into_iter().for_each(goes_on);
+    }
+
+    fn goes_on(shape: KvShape) {
+        let mut pool = KvPool::new(shape, 500);
         let story: Vec<u32> = (0..50).collect();
         for known in [0, 1, 15, 16, 17, 33] {
             pool.forget();

@@ -19,10 +19,12 @@ use crate::checkpoint::{Companions, ModelConfig, TensorSource};
 use crate::completion::{
     Complete, CompleteError, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
 };
+#[cfg(target_arch = "x86_64")]
+use crate::isa::{Halves, Isa};
 
 /// A Llama that answers many requests at once.
 ///
-/// On the CPU sums are in f32, weights what the source has or bfloat16. An answer has the same bits alone and in any batch, in any
+/// On the CPU it runs in f32, or with products in bfloat16 ([`Precision`]). An answer has the same bits alone and in any batch, in any
 /// order of arrival, with any [`EngineSettings`] and any number of threads. Weights are packed when they are loaded and not kept
 /// otherwise.
 ///
@@ -63,7 +65,9 @@ impl Engine {
     /// What [`Complete::numerics`] says of [`Precision::Source`]: changes whenever an answer could.
     pub const NUMERICS: &'static str = "m3-cpu-f32/1";
     /// The same of [`Precision::Bf16`].
-    pub const NUMERICS_BF16: &'static str = "m3-cpu-f32-weights-bf16/1";
+    pub const NUMERICS_BF16: &'static str = "m3-cpu-bf16/1";
+    /// The same on a CPU with AVX-512 BF16 and without AMX, whose sums of products have an order of their own.
+    pub const NUMERICS_BF16_DOTS: &'static str = "m3-cpu-bf16-dots/1";
     /// The same on a GPU.
     pub const NUMERICS_GPU: &'static str = "m3-gpu-bf16/1";
 
@@ -281,6 +285,10 @@ impl Complete for Engine {
         let name = match (&self.place, self.settings.precision) {
             (Place::Device(machine), _) => machine.numerics(),
             (Place::Cpu(_), Precision::Source) => Self::NUMERICS,
+            #[cfg(target_arch = "x86_64")]
+            (Place::Cpu(_), Precision::Bf16) if Isa::detect().halves() == Halves::Dots => {
+                Self::NUMERICS_BF16_DOTS
+            }
             (Place::Cpu(_), Precision::Bf16) => Self::NUMERICS_BF16,
         };
         name.to_owned()

@@ -12,8 +12,12 @@ use rayon::prelude::*;
 /// Multiplications below which a step stays on the calling thread.
 const WORTH_SHARING: usize = 8 << 20;
 /// Weights that fit a core's share of the caches, in bytes: below, each thread runs the whole model for its own
-/// sequences and they meet once a step; above, they share every product, so that weights are read from memory once.
+/// sequences and they meet once a step; above, and with few rows, they share every product, so that weights are read from
+/// memory once.
 const CACHED_WEIGHTS: usize = 24 << 20;
+
+/// Rows of a thread that are worth reading all weights for, however large: the threads then meet once a step.
+const ROWS_ALONE: usize = 64;
 
 /// A model with what it needs to run.
 #[derive(Debug)]
@@ -75,8 +79,8 @@ impl Runner for Machine {
             }
             _ => 1,
         };
-        let mut shares =
-            if llama.bytes() <= CACHED_WEIGHTS { deal(pieces, threads) } else { vec![Share::all(pieces)] };
+        let apart = llama.bytes() <= CACHED_WEIGHTS || rows >= threads * ROWS_ALONE;
+        let mut shares = if apart { deal(pieces, threads) } else { vec![Share::all(pieces)] };
         self.rooms.resize_with(self.rooms.len().max(shares.len()), Room::default);
         let rooms = &mut self.rooms[..shares.len()];
         match (&mut shares[..], &mut *rooms) {

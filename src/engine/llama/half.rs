@@ -43,28 +43,43 @@ pub(crate) fn pairs(depth: usize) -> usize {
     depth.next_multiple_of(BLOCK) / 2
 }
 
+/// Rows that lie together, and rows of a tile.
+const TILE: usize = 16;
+
 /// Left-hand side `[rows, depth]` in bfloat16, padded to whole blocks: a buffer that is kept between products.
 #[derive(Debug, Default)]
 pub(crate) struct Rounded {
-    /// `[rows, stride]`
-    data: Vec<u16>,
-    stride: usize,
+    /// `[row / 16, block, row % 16]`, each 32 numbers, so that a tile is read from neighbouring cache lines.
+    data: Vec<[u16; BLOCK]>,
+    /// Blocks of a row.
+    blocks: usize,
     count: usize,
 }
 
 impl Rounded {
     /// Rounds the first `depth` numbers of each row of `x`: to nearest, ties to even.
     pub(crate) fn fill(&mut self, isa: Isa, x: Rows<'_>, depth: usize) {
-        (self.stride, self.count) = (depth.next_multiple_of(BLOCK), x.count);
-        self.data.resize(self.count * self.stride, 0);
-        for (to, from) in self.data.chunks_exact_mut(self.stride).zip(x.data.chunks(x.stride)) {
-            let (to, padding) = to.split_at_mut(depth);
-            isa.run(
-                #[inline(always)]
-                || to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from)),
-            );
-            padding.fill(0);
-        }
+        (self.blocks, self.count) = (depth.div_ceil(BLOCK), x.count);
+        let blocks = self.blocks;
+        // What lies behind the last row is never read.
+        self.data.resize(self.count.next_multiple_of(TILE) * blocks, [0; BLOCK]);
+        let tiles = self.data.chunks_exact_mut(TILE * blocks).zip(x.data.chunks(TILE * x.stride));
+        isa.run(
+            #[inline(always)]
+            || {
+                for (tile, rows) in tiles {
+                    for (row, from) in rows.chunks(x.stride).enumerate() {
+                        for (block, from) in from[..depth].chunks(BLOCK).enumerate() {
+                            let to = &mut tile[block * TILE + row];
+                            if from.len() < BLOCK {
+                                *to = [0; BLOCK];
+                            }
+                            to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from));
+                        }
+                    }
+                }
+            },
+        );
     }
 }
 
@@ -97,13 +112,13 @@ pub(crate) fn multiply(
     if x.count == 0 || w.count == 0 {
         return;
     }
-    assert!(w.depth.is_multiple_of(BLOCK / 2) && x.stride == 2 * w.depth, "depths differ");
-    assert!(x.count * x.stride <= x.data.len(), "rows outside x");
+    assert!(2 * w.depth == x.blocks * BLOCK, "depths differ");
+    assert!(x.count.next_multiple_of(TILE) * x.blocks <= x.data.len(), "rows outside x");
     assert!(w.stride >= w.depth && (w.count - 1) * w.stride + w.depth <= w.pairs.len(), "panels outside w");
     let width = w.count * LANES;
     assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
     let out = Out { start: y.as_mut_ptr(), stride: y_stride };
-    let parts = parts(team, x.count * x.stride * width, w.count);
+    let parts = parts(team, x.count * 2 * w.depth * width, w.count);
     if parts < 2 {
         // SAFETY: the shapes were checked against the slices above.
         unsafe { columns(isa, x, w, 0..w.count, out, store) };
@@ -133,54 +148,33 @@ unsafe impl Sync for Out {}
 /// # Safety
 /// `x`, `w` and `out` must hold the shapes that they claim, and nobody else may touch these columns of `out`.
 unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>, out: Out, store: Store) {
-    let rows_at_once = match isa.halves() {
-        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-        Halves::Tiles => amx::ROWS,
-        #[cfg(target_arch = "x86_64")]
-        Halves::Dots => dots::ROWS,
-        Halves::Widened => widened::ROWS,
-    };
-    let group = (CACHED_PANELS / (w.depth * size_of::<Pairs>())).next_multiple_of(4).max(4);
-    let mut start = range.start;
-    while start < range.end {
-        let end = (start + group).min(range.end);
-        let mut row = 0;
-        while row < x.count {
-            let rows = rows_at_once.min(x.count - row);
-            // SAFETY: rows `row .. row + rows` and panels `start .. end` lie inside by the contract.
-            let operands = unsafe {
-                Operands {
-                    blocks: w.depth / (BLOCK / 2),
-                    x: x.data.as_ptr().add(row * x.stride),
-                    x_stride: x.stride,
-                    rows,
-                    w: w.pairs.as_ptr().add(start * w.stride),
-                    w_stride: w.stride,
-                    panels: end - start,
-                    y: out.start.add(row * out.stride + start * LANES),
-                    y_stride: out.stride,
-                    store,
-                }
-            };
-            // SAFETY: the operands are inside, and an `Isa` with these instructions exists only where the CPU has them.
-            unsafe {
-                match isa.halves() {
-                    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-                    Halves::Tiles => amx::product(operands),
-                    #[cfg(target_arch = "x86_64")]
-                    Halves::Dots => dots::product(operands),
-                    Halves::Widened => match isa.kind() {
-                        #[cfg(target_arch = "x86_64")]
-                        Kind::Avx512 => widened::avx512(operands),
-                        #[cfg(target_arch = "x86_64")]
-                        Kind::Avx2 => widened::avx2(operands),
-                        Kind::Portable => widened::product(operands),
-                    },
-                }
-            }
-            row += rows;
+    // SAFETY: rows and panels lie inside by the contract, and an `Isa` with these instructions exists only where the CPU has
+    // them.
+    unsafe {
+        let operands = Operands {
+            blocks: x.blocks,
+            x: x.data.as_ptr(),
+            rows: x.count,
+            w: w.pairs.as_ptr().add(range.start * w.stride),
+            w_stride: w.stride,
+            panels: range.len(),
+            y: out.start.add(range.start * LANES),
+            y_stride: out.stride,
+            store,
+        };
+        match isa.halves() {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Halves::Tiles => amx::product(operands),
+            #[cfg(target_arch = "x86_64")]
+            Halves::Dots => operands.in_groups(|operands| dots::product(operands)),
+            Halves::Widened => operands.in_groups(|operands| match isa.kind() {
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx512 => widened::avx512(operands),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx2 => widened::avx2(operands),
+                Kind::Portable => widened::product(operands),
+            }),
         }
-        start = end;
     }
 }
 
@@ -189,10 +183,9 @@ unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>,
 struct Operands {
     /// Blocks of 32 `k`.
     blocks: usize,
-    /// Rows of `blocks · 32` numbers, `x_stride` apart.
-    x: *const u16,
-    x_stride: usize,
-    /// At least one, at most as many as the kernel takes at once.
+    /// Rows as [`Rounded`] has them, from the first of 16 on, or from a later one among them if `rows` does not leave these.
+    x: *const [u16; BLOCK],
+    /// At least one.
     rows: usize,
     /// Panels of `blocks · 16` pairs, `w_stride` apart.
     w: *const Pairs,
@@ -205,12 +198,39 @@ struct Operands {
     store: Store,
 }
 
+impl Operands {
+    /// Runs `kernel` for up to [`ROWS`] rows at a time, over groups of panels that stay in the cache meanwhile.
+    ///
+    /// # Safety
+    /// What the operands claim must exist.
+    unsafe fn in_groups(self, kernel: impl Fn(Self)) {
+        let group =
+            (CACHED_PANELS / (self.blocks * BLOCK / 2 * size_of::<Pairs>())).next_multiple_of(4).max(4);
+        for panel in (0..self.panels).step_by(group) {
+            for row in (0..self.rows).step_by(ROWS) {
+                // SAFETY: these rows and panels are among those of the operands.
+                let part = unsafe {
+                    Self {
+                        x: self.x.add(row / TILE * TILE * self.blocks + row % TILE),
+                        rows: ROWS.min(self.rows - row),
+                        w: self.w.add(panel * self.w_stride),
+                        panels: group.min(self.panels - panel),
+                        y: self.y.add(row * self.y_stride + panel * LANES),
+                        ..self
+                    }
+                };
+                kernel(part);
+            }
+        }
+    }
+}
+
+/// Rows that share what kernels without tiles read of the panels. Divides [`TILE`].
+const ROWS: usize = 4;
+
 /// The product by fused multiply-adds in f32, in the order of AMX.
 mod widened {
-    use super::{BLOCK, LANES, Operands, Pairs, Store};
-
-    /// Rows that share what is read of the panels.
-    pub(super) const ROWS: usize = 4;
+    use super::{BLOCK, LANES, Operands, Pairs, Store, TILE};
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
@@ -249,7 +269,7 @@ mod widened {
     /// As [`product`], and there are `R` rows.
     #[inline(always)]
     unsafe fn rows<const R: usize>(operands: Operands, panel: usize) {
-        let Operands { blocks, x, x_stride, w, w_stride, y, y_stride, store, .. } = operands;
+        let Operands { blocks, x, w, w_stride, y, y_stride, store, .. } = operands;
         let mut acc = [[0.0f32; LANES]; R];
         // SAFETY: rows, panel and blocks exist by the contract.
         unsafe {
@@ -263,11 +283,12 @@ mod widened {
             for block in 0..blocks {
                 let mut even = [[0.0f32; LANES]; R];
                 let mut odd = [[0.0f32; LANES]; R];
-                for pair in block * BLOCK / 2..(block + 1) * BLOCK / 2 {
-                    let Pairs(weights) = &*w.add(pair);
+                let x = x.add(block * TILE);
+                for pair in 0..BLOCK / 2 {
+                    let Pairs(weights) = &*w.add(block * BLOCK / 2 + pair);
                     for row in 0..R {
-                        let a = x.add(row * x_stride + 2 * pair);
-                        let (a, b) = (widen(*a), widen(*a.add(1)));
+                        let x = &*x.add(row);
+                        let (a, b) = (widen(x[2 * pair]), widen(x[2 * pair + 1]));
                         for column in 0..LANES {
                             let [v, w] = weights[column];
                             even[row][column] = a.mul_add(widen(v), even[row][column]);
@@ -296,14 +317,11 @@ mod widened {
 /// The product by AVX-512 BF16.
 #[cfg(target_arch = "x86_64")]
 mod dots {
-    use super::{BLOCK, LANES, Operands, Store};
+    use super::{BLOCK, LANES, Operands, Store, TILE};
     use std::arch::x86_64::{
         __m512, __m512bh, _mm512_dpbf16_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_set1_epi32,
         _mm512_setzero_ps, _mm512_storeu_ps,
     };
-
-    /// Rows that share what is read of the panels.
-    pub(super) const ROWS: usize = 6;
 
     /// # Safety
     /// What the operands claim must exist, nobody else may touch that part of `y`, and the CPU has AVX-512 BF16.
@@ -318,15 +336,11 @@ mod dots {
                     (1, true) => tile::<1, 4>(operands, panel),
                     (2, true) => tile::<2, 4>(operands, panel),
                     (3, true) => tile::<3, 4>(operands, panel),
-                    (4, true) => tile::<4, 4>(operands, panel),
-                    (5, true) => tile::<5, 4>(operands, panel),
-                    (_, true) => tile::<6, 4>(operands, panel),
+                    (_, true) => tile::<4, 4>(operands, panel),
                     (1, false) => tile::<1, 1>(operands, panel),
                     (2, false) => tile::<2, 1>(operands, panel),
                     (3, false) => tile::<3, 1>(operands, panel),
-                    (4, false) => tile::<4, 1>(operands, panel),
-                    (5, false) => tile::<5, 1>(operands, panel),
-                    (_, false) => tile::<6, 1>(operands, panel),
+                    (_, false) => tile::<4, 1>(operands, panel),
                 }
             }
             panel += if four { 4 } else { 1 };
@@ -339,10 +353,10 @@ mod dots {
     /// As [`product`], and there are `R` rows and `P` more panels.
     #[target_feature(enable = "avx512f,avx512bf16")]
     unsafe fn tile<const R: usize, const P: usize>(operands: Operands, panel: usize) {
-        let Operands { blocks, x, x_stride, w, w_stride, y, y_stride, store, .. } = operands;
+        let Operands { blocks, x, w, w_stride, y, y_stride, store, .. } = operands;
         let mut acc: [[__m512; P]; R] = [[_mm512_setzero_ps(); P]; R];
-        // SAFETY: rows, panels and blocks exist by the contract; `Pairs` is aligned to 64 bytes; a row begins at an even
-        // element of a buffer of u16, and two of them are read as one u32 without alignment.
+        // SAFETY: rows, panels and blocks exist by the contract; `Pairs` is aligned to 64 bytes; two numbers of a row
+        // are read as one i32 without alignment.
         unsafe {
             let w = w.add(panel * w_stride);
             let out = |row: usize, p: usize| y.add(row * y_stride + (panel + p) * LANES);
@@ -359,8 +373,8 @@ mod dots {
                     *b = _mm512_load_si512(w.add(p * w_stride + pair).cast());
                 }
                 for (row, acc) in acc.iter_mut().enumerate() {
-                    let a =
-                        _mm512_set1_epi32(x.add(row * x_stride + 2 * pair).cast::<i32>().read_unaligned());
+                    let x = x.add(pair / (BLOCK / 2) * TILE + row).cast::<i32>();
+                    let a = _mm512_set1_epi32(x.add(pair % (BLOCK / 2)).read_unaligned());
                     for (acc, &b) in acc.iter_mut().zip(&b) {
                         *acc = _mm512_dpbf16_ps(*acc, bh(a), bh(b));
                     }
@@ -382,18 +396,17 @@ mod dots {
     }
 }
 
-/// The product by AMX: up to 32 rows and 2 panels, or 16 rows and 4 panels, at once. A tile is 16 rows of 64 bytes.
+/// The product by AMX: 32 rows and 2 panels at once, or up to 16 rows and 4 panels. A tile is 16 rows of 64 bytes.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx {
-    use super::{LANES, Operands, Pairs, Store};
+    use super::{LANES, Operands, Pairs, Store, TILE};
     use std::arch::asm;
 
-    /// Rows of a tile.
-    const TILE: usize = 16;
-    /// Rows that run at once.
-    pub(super) const ROWS: usize = 2 * TILE;
-    /// Bytes of a tile: of 16 pairs of a panel.
+    /// Bytes of a tile: of 16 rows in a block, or of 16 pairs of a panel.
     const TILE_BYTES: usize = TILE * size_of::<Pairs>();
+    /// Blocks that are summed before the next rows: what is read of two panels stays in the first cache for all rows. The sums
+    /// rest in `y` meanwhile, which changes none of them.
+    const BLOCKS_AT_ONCE: usize = 10;
 
     /// The shapes of the eight tiles (Intel SDM, volume 1, section 18.3): palette 1, 64 bytes a row.
     #[repr(C, align(64))]
@@ -414,256 +427,442 @@ mod amx {
             }
             Self(bytes)
         }
+
+        /// Gives the tiles these shapes.
+        ///
+        /// # Safety
+        /// The process may use AMX.
+        unsafe fn load(&self) {
+            // SAFETY: the shapes are valid for palette 1; no other code keeps anything in tiles.
+            unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, preserves_flags)) };
+        }
     }
 
     /// # Safety
     /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
-    pub(super) unsafe fn product(operands: Operands) {
-        let first = operands.rows.min(TILE);
-        let second = operands.rows - first;
-        let shapes = Shapes::new(first, second);
-        // SAFETY: the shapes are valid for palette 1; no other code keeps anything in tiles.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
-        let mut panel = 0;
-        // SAFETY: the panels exist by the contract, and the tiles have the shapes that these kernels expect.
+    pub(super) unsafe fn product(o: Operands) {
+        // SAFETY: the kernels read and write what the operands claim; tiles have the shapes that they expect.
         unsafe {
-            if second > 0 {
-                while panel + 2 <= operands.panels {
-                    two_by_two(operands, panel);
-                    panel += 2;
-                }
-                if panel < operands.panels {
-                    two_by_one(operands, panel);
-                }
+            if o.rows <= TILE {
+                few_rows(o);
             } else {
-                while panel + 4 <= operands.panels {
-                    one_by_four(operands, panel);
-                    panel += 4;
-                }
-                while panel < operands.panels {
-                    one_by_one(operands, panel);
-                    panel += 1;
-                }
+                many_rows(o);
             }
             asm!("tilerelease", options(nostack, nomem, preserves_flags));
         }
     }
 
-    /// Where rows, panels and sums begin, and how far apart their rows are in bytes.
-    struct Place {
-        a: *const u16,
-        a_row: usize,
-        b: *const Pairs,
-        /// From one panel to the next.
-        b_panel: usize,
-        c: *mut f32,
-        c_row: usize,
-    }
-
-    impl Place {
-        /// # Safety
-        /// The panel must exist.
-        unsafe fn of(o: Operands, panel: usize) -> Self {
-            // SAFETY: by the contract.
-            unsafe {
-                Self {
-                    a: o.x,
-                    a_row: o.x_stride * size_of::<u16>(),
-                    b: o.w.add(panel * o.w_stride),
-                    b_panel: o.w_stride * size_of::<Pairs>(),
-                    c: o.y.add(panel * LANES),
-                    c_row: o.y_stride * size_of::<f32>(),
+    /// Up to 16 rows.
+    unsafe fn few_rows(o: Operands) {
+        // SAFETY: as `product`.
+        unsafe {
+            Shapes::new(o.rows, 0).load();
+            let mut panel = 0;
+            while panel < o.panels {
+                let place = Place::of(&o, 0, panel, 0..o.blocks);
+                if panel + 4 <= o.panels {
+                    place.one_by_four();
+                    panel += 4;
+                } else {
+                    place.one_by_one();
+                    panel += 1;
                 }
             }
         }
     }
 
-    /// 17 to 32 rows, two panels.
-    unsafe fn two_by_two(o: Operands, panel: usize) {
-        // SAFETY: reads and writes what the operands claim; tiles are given free at the end of the product.
-        unsafe {
-            let p = Place::of(o, panel);
-            let lower = p.c.byte_add(TILE * p.c_row);
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm1, [{c} + {c_row} + 64]",
-                "tileloadd tmm2, [{lower} + {c_row}]",
-                "tileloadd tmm3, [{lower} + {c_row} + 64]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm6, [{b0} + {b_row}]",
-                "tileloadd tmm4, [{a0} + {a_row}]",
-                "tileloadd tmm5, [{a1} + {a_row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1} + {b_row}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 64",
-                "add {a1}, 64",
-                "add {b0}, {tile}",
-                "add {b1}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{c} + {c_row} + 64], tmm1",
-                "tilestored [{lower} + {c_row}], tmm2",
-                "tilestored [{lower} + {c_row} + 64], tmm3",
-                add = in(reg) usize::from(o.store == Store::Add),
-                c = in(reg) p.c,
-                lower = in(reg) lower,
-                c_row = in(reg) p.c_row,
-                a0 = inout(reg) p.a => _,
-                a1 = inout(reg) p.a.byte_add(TILE * p.a_row) => _,
-                a_row = in(reg) p.a_row,
-                b0 = inout(reg) p.b => _,
-                b1 = inout(reg) p.b.byte_add(p.b_panel) => _,
-                b_row = in(reg) size_of::<Pairs>(),
-                k = inout(reg) o.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+    /// More than 16 rows.
+    unsafe fn many_rows(o: Operands) {
+        let whole = o.rows / (2 * TILE);
+        let rest = o.rows % (2 * TILE);
+        let (full, last) = (Shapes::new(TILE, TILE), Shapes::new(rest.min(TILE), rest.saturating_sub(TILE)));
+        let runs = o.blocks.div_ceil(BLOCKS_AT_ONCE);
+        // What comes next of the panels is fetched while these are multiplied, a part with each run of rows.
+        let ahead = (2 * TILE).div_ceil(o.rows.div_ceil(2 * TILE));
+        for panel in (0..o.panels).step_by(2) {
+            let two = panel + 2 <= o.panels;
+            let mut next = o.w.wrapping_add((panel + 2) * o.w_stride);
+            for run in 0..runs {
+                let blocks = o.blocks * run / runs..o.blocks * (run + 1) / runs;
+                // SAFETY: as `product`; what is fetched ahead need not exist.
+                unsafe {
+                    full.load();
+                    for row in (0..whole).map(|number| number * 2 * TILE) {
+                        let place = Place::of(&o, row, panel, blocks.clone());
+                        if two {
+                            place.two_by_two(next, ahead)
+                        } else {
+                            place.two_by_one()
+                        }
+                        next = next.wrapping_add(blocks.len() * ahead);
+                    }
+                    if rest == 0 {
+                        continue;
+                    }
+                    last.load();
+                    let place = Place::of(&o, whole * 2 * TILE, panel, blocks.clone());
+                    match (rest > TILE, two) {
+                        (true, true) => place.two_by_two(next, ahead),
+                        (true, false) => place.two_by_one(),
+                        (false, true) => {
+                            place.one_by_one();
+                            Place::of(&o, whole * 2 * TILE, panel + 1, blocks.clone()).one_by_one();
+                        }
+                        (false, false) => place.one_by_one(),
+                    }
+                    next = next.wrapping_add(blocks.len() * ahead);
+                }
+            }
         }
     }
 
-    /// 17 to 32 rows, one panel.
-    unsafe fn two_by_one(o: Operands, panel: usize) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            let p = Place::of(o, panel);
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm2, [{lower} + {c_row}]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm2",
-                "2:",
-                "tileloadd tmm6, [{b} + {b_row}]",
-                "tileloadd tmm4, [{a0} + {a_row}]",
-                "tileloadd tmm5, [{a1} + {a_row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "add {a0}, 64",
-                "add {a1}, 64",
-                "add {b}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{lower} + {c_row}], tmm2",
-                add = in(reg) usize::from(o.store == Store::Add),
-                c = in(reg) p.c,
-                lower = in(reg) p.c.byte_add(TILE * p.c_row),
-                c_row = in(reg) p.c_row,
-                a0 = inout(reg) p.a => _,
-                a1 = inout(reg) p.a.byte_add(TILE * p.a_row) => _,
-                a_row = in(reg) p.a_row,
-                b = inout(reg) p.b => _,
-                b_row = in(reg) size_of::<Pairs>(),
-                k = inout(reg) o.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+    /// Where rows, panels and sums begin, and how far apart their rows are in bytes.
+    struct Place {
+        /// Tiles of 16 rows, one block after the other.
+        a: *const u8,
+        /// From one 16 rows to the next.
+        a_tile: usize,
+        b: *const Pairs,
+        /// From one panel to the next.
+        b_panel: usize,
+        c: *mut f32,
+        c_row: usize,
+        /// At least one.
+        blocks: usize,
+        /// Whether sums begin with what is in `c`: 1 or 0.
+        add: usize,
+    }
+
+    /// Bytes from one row of a tile to the next, in rows and panels alike.
+    const ROW: usize = size_of::<Pairs>();
+
+    impl Place {
+        /// # Safety
+        /// Rows, panel and blocks must exist.
+        unsafe fn of(o: &Operands, row: usize, panel: usize, blocks: std::ops::Range<usize>) -> Self {
+            // SAFETY: by the contract.
+            unsafe {
+                Self {
+                    a: o.x.add(row * o.blocks + blocks.start * TILE).cast(),
+                    a_tile: o.blocks * TILE_BYTES,
+                    b: o.w.add(panel * o.w_stride + blocks.start * TILE),
+                    b_panel: o.w_stride * size_of::<Pairs>(),
+                    c: o.y.add(row * o.y_stride + panel * LANES),
+                    c_row: o.y_stride * size_of::<f32>(),
+                    blocks: blocks.len(),
+                    add: usize::from(o.store == Store::Add || blocks.start > 0),
+                }
+            }
+        }
+
+        /// 17 to 32 rows, two panels. With every block, `ahead` lines from `next` on are fetched into the second cache.
+        unsafe fn two_by_two(&self, next: *const Pairs, ahead: usize) {
+            // SAFETY: reads and writes what the place says; tiles are given free at the end of the product.
+            unsafe {
+                asm!(
+                    "test {add}, {add}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{c} + {c_row}]",
+                    "tileloadd tmm1, [{c} + {c_row} + 64]",
+                    "tileloadd tmm2, [{lower} + {c_row}]",
+                    "tileloadd tmm3, [{lower} + {c_row} + 64]",
+                    "jmp 2f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm5, [{a1} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tileloadd tmm7, [{b1} + {row}]",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "mov {add}, {ahead}",
+                    "4:",
+                    "prefetcht1 [{next}]",
+                    "add {next}, 64",
+                    "dec {add}",
+                    "jnz 4b",
+                    "tdpbf16ps tmm1, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm5, tmm7",
+                    "add {a}, {tile}",
+                    "add {a1}, {tile}",
+                    "add {b}, {tile}",
+                    "add {b1}, {tile}",
+                    "dec {k}",
+                    "jnz 2b",
+                    "tilestored [{c} + {c_row}], tmm0",
+                    "tilestored [{c} + {c_row} + 64], tmm1",
+                    "tilestored [{lower} + {c_row}], tmm2",
+                    "tilestored [{lower} + {c_row} + 64], tmm3",
+                    add = inout(reg) self.add => _,
+                    c = in(reg) self.c,
+                    lower = in(reg) self.c.byte_add(TILE * self.c_row),
+                    c_row = in(reg) self.c_row,
+                    a = inout(reg) self.a => _,
+                    a1 = inout(reg) self.a.add(self.a_tile) => _,
+                    b = inout(reg) self.b => _,
+                    b1 = inout(reg) self.b.byte_add(self.b_panel) => _,
+                    row = in(reg) ROW,
+                    k = inout(reg) self.blocks => _,
+                    next = inout(reg) next => _,
+                    ahead = in(reg) ahead,
+                    tile = const TILE_BYTES,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// 17 to 32 rows, one panel.
+        unsafe fn two_by_one(&self) {
+            // SAFETY: as `two_by_two`.
+            unsafe {
+                asm!(
+                    "test {add}, {add}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{c} + {c_row}]",
+                    "tileloadd tmm2, [{lower} + {c_row}]",
+                    "jmp 2f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm2",
+                    "2:",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm5, [{a1} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm5, tmm6",
+                    "add {a}, {tile}",
+                    "add {a1}, {tile}",
+                    "add {b}, {tile}",
+                    "dec {k}",
+                    "jnz 2b",
+                    "tilestored [{c} + {c_row}], tmm0",
+                    "tilestored [{lower} + {c_row}], tmm2",
+                    add = in(reg) self.add,
+                    c = in(reg) self.c,
+                    lower = in(reg) self.c.byte_add(TILE * self.c_row),
+                    c_row = in(reg) self.c_row,
+                    a = inout(reg) self.a => _,
+                    a1 = inout(reg) self.a.add(self.a_tile) => _,
+                    b = inout(reg) self.b => _,
+                    row = in(reg) ROW,
+                    k = inout(reg) self.blocks => _,
+                    tile = const TILE_BYTES,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// Up to 16 rows, four panels.
+        unsafe fn one_by_four(&self) {
+            // SAFETY: as `two_by_two`.
+            unsafe {
+                asm!(
+                    "test {add}, {add}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{c} + {c_row}]",
+                    "tileloadd tmm1, [{c} + {c_row} + 64]",
+                    "tileloadd tmm2, [{c} + {c_row} + 128]",
+                    "tileloadd tmm3, [{c} + {c_row} + 192]",
+                    "jmp 2f",
+                    "3:",
+                    "tilezero tmm0",
+                    "tilezero tmm1",
+                    "tilezero tmm2",
+                    "tilezero tmm3",
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm5, [{b} + {row}]",
+                    "tileloadd tmm6, [{b1} + {row}]",
+                    "tileloadd tmm7, [{b2} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm5",
+                    "tileloadd tmm5, [{b3} + {row}]",
+                    "tdpbf16ps tmm1, tmm4, tmm6",
+                    "tdpbf16ps tmm2, tmm4, tmm7",
+                    "tdpbf16ps tmm3, tmm4, tmm5",
+                    "add {a}, {tile}",
+                    "add {b}, {tile}",
+                    "add {b1}, {tile}",
+                    "add {b2}, {tile}",
+                    "add {b3}, {tile}",
+                    "dec {k}",
+                    "jnz 2b",
+                    "tilestored [{c} + {c_row}], tmm0",
+                    "tilestored [{c} + {c_row} + 64], tmm1",
+                    "tilestored [{c} + {c_row} + 128], tmm2",
+                    "tilestored [{c} + {c_row} + 192], tmm3",
+                    add = in(reg) self.add,
+                    c = in(reg) self.c,
+                    c_row = in(reg) self.c_row,
+                    a = inout(reg) self.a => _,
+                    b = inout(reg) self.b => _,
+                    b1 = inout(reg) self.b.byte_add(self.b_panel) => _,
+                    b2 = inout(reg) self.b.byte_add(2 * self.b_panel) => _,
+                    b3 = inout(reg) self.b.byte_add(3 * self.b_panel) => _,
+                    row = in(reg) ROW,
+                    k = inout(reg) self.blocks => _,
+                    tile = const TILE_BYTES,
+                    options(nostack),
+                );
+            }
+        }
+
+        /// Up to 16 rows, one panel.
+        unsafe fn one_by_one(&self) {
+            // SAFETY: as `two_by_two`.
+            unsafe {
+                asm!(
+                    "test {add}, {add}",
+                    "jz 3f",
+                    "tileloadd tmm0, [{c} + {c_row}]",
+                    "jmp 2f",
+                    "3:",
+                    "tilezero tmm0",
+                    "2:",
+                    "tileloadd tmm4, [{a} + {row}]",
+                    "tileloadd tmm6, [{b} + {row}]",
+                    "tdpbf16ps tmm0, tmm4, tmm6",
+                    "add {a}, {tile}",
+                    "add {b}, {tile}",
+                    "dec {k}",
+                    "jnz 2b",
+                    "tilestored [{c} + {c_row}], tmm0",
+                    add = in(reg) self.add,
+                    c = in(reg) self.c,
+                    c_row = in(reg) self.c_row,
+                    a = inout(reg) self.a => _,
+                    b = inout(reg) self.b => _,
+                    row = in(reg) ROW,
+                    k = inout(reg) self.blocks => _,
+                    tile = const TILE_BYTES,
+                    options(nostack),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dtype::round_bf16;
+    use crate::engine::fixture::numbers;
+
+    /// A sum of `depth` products of numbers in [-1, 1] loses at most `depth` roundings of a partial sum of at most
+    /// `depth`; half of f32's ε each.
+    fn tolerance(depth: usize) -> f64 {
+        (depth * depth) as f64 * f64::from(f32::EPSILON) / 2.0
+    }
+
+    fn pack(w: &[f32], depth: usize, columns: usize) -> Vec<Pairs> {
+        let stride = pairs(depth);
+        let mut packed = vec![Pairs::ZERO; columns / LANES * stride];
+        for k in 0..depth {
+            for column in 0..columns {
+                packed[column / LANES * stride + k / 2].0[column % LANES][k % 2] =
+                    half_bits(w[k * columns + column]);
+            }
+        }
+        packed
+    }
+
+    /// `start + x · w`, or `x · w` without a start.
+    fn product(
+        isa: Isa,
+        team: Team,
+        x: &[f32],
+        rows: usize,
+        w: &[Pairs],
+        depth: usize,
+        start: Option<f32>,
+    ) -> Vec<f32> {
+        let count = w.len() / pairs(depth);
+        let mut y = vec![start.unwrap_or(f32::NAN); rows * count * LANES];
+        let mut rounded = Rounded::default();
+        rounded.fill(isa, Rows { data: x, stride: depth, count: rows }, depth);
+        let panels = HalfPanels { pairs: w, stride: pairs(depth), count, depth: pairs(depth) };
+        let store = if start.is_some() { Store::Add } else { Store::Replace };
+        multiply(isa, team, &rounded, panels, &mut y, count * LANES, store);
+        y
+    }
+
+    /// Rows, depth, columns: tiles that are full and not, one and several blocks, panels that do not come in pairs.
+    const SHAPES: [(usize, usize, usize); 7] =
+        [(1, 1, 16), (1, 192, 320), (3, 64, 80), (16, 33, 48), (17, 64, 112), (45, 70, 144), (100, 40, 176)];
+
+    #[test]
+    fn every_instruction_set_is_near_the_exact_product_and_those_that_widen_or_have_tiles_have_the_same_bits()
+    {
+        for (rows, depth, columns) in SHAPES {
+            let (x, w) = (numbers(1, rows * depth), numbers(2, depth * columns));
+            let packed = pack(&w, depth, columns);
+            for start in [None, Some(0.3)] {
+                let first = product(Isa::portable(), Team::Alone, &x, rows, &packed, depth, start);
+                for isa in Isa::available() {
+                    let got = product(isa, Team::Alone, &x, rows, &packed, depth, start);
+                    for (i, &got) in got.iter().enumerate() {
+                        let (row, column) = (i / columns, i % columns);
+                        let terms = (0..depth).map(|k| {
+                            let (a, b) =
+                                (round_bf16(x[row * depth + k]), round_bf16(w[k * columns + column]));
+                            f64::from(a) * f64::from(b)
+                        });
+                        let exact = terms.sum::<f64>() + f64::from(start.unwrap_or(0.0));
+                        assert!(
+                            (f64::from(got) - exact).abs() <= tolerance(depth + 1),
+                            "{isa:?} {rows}x{depth}"
+                        );
+                    }
+                    #[cfg(target_arch = "x86_64")]
+                    if isa.halves() == Halves::Dots {
+                        continue;
+                    }
+                    assert!(got == first, "{isa:?} has other bits at {rows}x{depth}x{columns}");
+                }
+            }
         }
     }
 
-    /// Up to 16 rows, four panels.
-    unsafe fn one_by_four(o: Operands, panel: usize) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            let p = Place::of(o, panel);
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm1, [{c} + {c_row} + 64]",
-                "tileloadd tmm2, [{c} + {c_row} + 128]",
-                "tileloadd tmm3, [{c} + {c_row} + 192]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {a_row}]",
-                "tileloadd tmm5, [{b0} + {b_row}]",
-                "tileloadd tmm6, [{b1} + {b_row}]",
-                "tileloadd tmm7, [{b2} + {b_row}]",
-                "tdpbf16ps tmm0, tmm4, tmm5",
-                "tileloadd tmm5, [{b3} + {b_row}]",
-                "tdpbf16ps tmm1, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm4, tmm5",
-                "add {a}, 64",
-                "add {b0}, {tile}",
-                "add {b1}, {tile}",
-                "add {b2}, {tile}",
-                "add {b3}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{c} + {c_row} + 64], tmm1",
-                "tilestored [{c} + {c_row} + 128], tmm2",
-                "tilestored [{c} + {c_row} + 192], tmm3",
-                add = in(reg) usize::from(o.store == Store::Add),
-                c = in(reg) p.c,
-                c_row = in(reg) p.c_row,
-                a = inout(reg) p.a => _,
-                a_row = in(reg) p.a_row,
-                b0 = inout(reg) p.b => _,
-                b1 = inout(reg) p.b.byte_add(p.b_panel) => _,
-                b2 = inout(reg) p.b.byte_add(2 * p.b_panel) => _,
-                b3 = inout(reg) p.b.byte_add(3 * p.b_panel) => _,
-                b_row = in(reg) size_of::<Pairs>(),
-                k = inout(reg) o.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+    #[test]
+    fn a_row_has_the_same_bits_alone_with_any_rows_beside_it_and_shared_among_threads() {
+        let (rows, depth, columns) = (77, 96, 720);
+        let (x, w) = (numbers(3, rows * depth), numbers(4, depth * columns));
+        let packed = pack(&w, depth, columns);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for isa in Isa::available() {
+            let all = product(isa, Team::Alone, &x, rows, &packed, depth, None);
+            for row in 0..rows {
+                let one = product(isa, Team::Alone, &x[row * depth..][..depth], 1, &packed, depth, None);
+                assert!(one == all[row * columns..][..columns], "{isa:?} row {row}");
+            }
+            let shared = pool.install(|| product(isa, Team::Pool, &x, rows, &packed, depth, None));
+            assert!(shared == all, "{isa:?}");
         }
     }
 
-    /// Up to 16 rows, one panel.
-    unsafe fn one_by_one(o: Operands, panel: usize) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            let p = Place::of(o, panel);
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "2:",
-                "tileloadd tmm4, [{a} + {a_row}]",
-                "tileloadd tmm6, [{b} + {b_row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "add {a}, 64",
-                "add {b}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                add = in(reg) usize::from(o.store == Store::Add),
-                c = in(reg) p.c,
-                c_row = in(reg) p.c_row,
-                a = inout(reg) p.a => _,
-                a_row = in(reg) p.a_row,
-                b = inout(reg) p.b => _,
-                b_row = in(reg) size_of::<Pairs>(),
-                k = inout(reg) o.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+    #[test]
+    fn zeros_behind_the_last_number_change_nothing_and_nan_spreads_within_its_row() {
+        let (rows, depth, columns) = (5, 50, 64);
+        let (mut x, w) = (numbers(5, rows * depth), numbers(6, depth * columns));
+        let packed = pack(&w, depth, columns);
+        let mut longer = w.clone();
+        longer.resize(130 * columns, 0.5);
+        let longer = pack(&longer, 130, columns);
+        let padded: Vec<f32> =
+            x.chunks(depth).flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(0.0, 80))).collect();
+        for isa in Isa::available() {
+            let short = product(isa, Team::Alone, &x, rows, &packed, depth, None);
+            assert!(short == product(isa, Team::Alone, &padded, rows, &longer, 130, None), "{isa:?}");
+        }
+        x[depth + 7] = f32::NAN;
+        for isa in Isa::available() {
+            let y = product(isa, Team::Alone, &x, rows, &packed, depth, None);
+            for (row, y) in y.chunks(columns).enumerate() {
+                assert!(y.iter().all(|y| y.is_nan() == (row == 1)), "{isa:?} row {row}");
+            }
         }
     }
 }

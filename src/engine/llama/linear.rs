@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn weights_are_rounded_to_bfloat16_where_that_is_asked_for() {
-        let (inputs, outputs) = (20, 18);
+        let (inputs, outputs) = (32, 18);
         let w = numbers(5, inputs * outputs);
         let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
         let parts = [("w".into(), outputs)];

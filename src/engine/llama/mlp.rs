@@ -7,6 +7,10 @@ use super::simd::{Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use crate::engine::settings::Precision;
 use crate::isa::Isa;
+use rayon::prelude::*;
+
+/// Rows whose gates are worth waking another thread for.
+const ROWS_WORTH_SHARING: usize = 16;
 
 /// Weights of one feed-forward block.
 #[derive(Debug)]
@@ -69,9 +73,14 @@ impl Mlp {
         narrow.resize(rows * intermediate, 0.0);
         let x = Rows { data: normed, stride: hidden, count: rows };
         self.gate_up.apply(isa, team, x, wide, Store::Replace, rounded);
-        for (both, out) in wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)) {
+        let gated = |(both, out): (&[f32], &mut [f32])| {
             let (gate, rest) = both.split_at(intermediate);
             elementwise::silu_times(isa, gate, &rest[..intermediate], out);
+        };
+        if team == Team::Pool && rows >= ROWS_WORTH_SHARING {
+            wide.par_chunks_exact(width).zip(narrow.par_chunks_exact_mut(intermediate)).for_each(gated);
+        } else {
+            wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)).for_each(gated);
         }
         let x = Rows { data: narrow, stride: intermediate, count: rows };
         self.down.apply(isa, team, x, residual, Store::Add, rounded);

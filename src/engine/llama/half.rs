@@ -401,12 +401,15 @@ mod dots {
 mod amx {
     use super::{LANES, Operands, Pairs, Store, TILE};
     use std::arch::asm;
+    use std::cell::Cell;
 
     /// Bytes of a tile: of 16 rows in a block, or of 16 pairs of a panel.
     const TILE_BYTES: usize = TILE * size_of::<Pairs>();
     /// Blocks that are summed before the next rows: what is read of two panels stays in the first cache for all rows. The sums
     /// rest in `y` meanwhile, which changes none of them.
     const BLOCKS_AT_ONCE: usize = 10;
+    /// Bytes of panels that are rather read twice than have the tiles' shapes changed for each two of them.
+    const SMALL: usize = 128 << 10;
 
     /// The shapes of the eight tiles (Intel SDM, volume 1, section 18.3): palette 1, 64 bytes a row.
     #[repr(C, align(64))]
@@ -428,27 +431,40 @@ mod amx {
             Self(bytes)
         }
 
-        /// Gives the tiles these shapes.
+        /// Gives the tiles of this thread these shapes, unless they have them: that takes as long as a dozen products.
         ///
         /// # Safety
         /// The process may use AMX.
-        unsafe fn load(&self) {
-            // SAFETY: the shapes are valid for palette 1; no other code keeps anything in tiles.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) self, options(nostack, preserves_flags)) };
+        unsafe fn load(first: usize, second: usize) {
+            thread_local! {
+                static LOADED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+            }
+            if LOADED.replace((first, second)) != (first, second) {
+                let shapes = Self::new(first, second);
+                // SAFETY: the shapes are valid for palette 1; no other code of this program uses tiles, so that they keep
+                // their shapes.
+                unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
+            }
         }
     }
 
     /// # Safety
     /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
     pub(super) unsafe fn product(o: Operands) {
-        // SAFETY: the kernels read and write what the operands claim; tiles have the shapes that they expect.
+        // Rows that fill tiles, and a rest.
+        let full = o.rows / TILE * TILE;
+        let rest = o.rows - full;
+        // SAFETY: the kernels read and write what the operands claim.
         unsafe {
             if o.rows <= TILE {
                 few_rows(o);
-            } else {
+            } else if rest == 0 || o.panels * o.blocks * TILE_BYTES > SMALL {
                 many_rows(o);
+            } else {
+                product(Operands { rows: full, ..o });
+                let (x, y) = (o.x.add(full * o.blocks), o.y.add(full * o.y_stride));
+                few_rows(Operands { rows: rest, x, y, ..o });
             }
-            asm!("tilerelease", options(nostack, nomem, preserves_flags));
         }
     }
 
@@ -456,7 +472,7 @@ mod amx {
     unsafe fn few_rows(o: Operands) {
         // SAFETY: as `product`.
         unsafe {
-            Shapes::new(o.rows, 0).load();
+            Shapes::load(o.rows, 0);
             let mut panel = 0;
             while panel < o.panels {
                 let place = Place::of(&o, 0, panel, 0..o.blocks);
@@ -473,9 +489,8 @@ mod amx {
 
     /// More than 16 rows.
     unsafe fn many_rows(o: Operands) {
-        let whole = o.rows / (2 * TILE);
-        let rest = o.rows % (2 * TILE);
-        let (full, last) = (Shapes::new(TILE, TILE), Shapes::new(rest.min(TILE), rest.saturating_sub(TILE)));
+        let whole = o.rows / (2 * TILE) * 2 * TILE;
+        let rest = o.rows - whole;
         let runs = o.blocks.div_ceil(BLOCKS_AT_ONCE);
         // What comes next of the panels is fetched while these are multiplied, a part with each run of rows.
         let ahead = (2 * TILE).div_ceil(o.rows.div_ceil(2 * TILE));
@@ -486,29 +501,27 @@ mod amx {
                 let blocks = o.blocks * run / runs..o.blocks * (run + 1) / runs;
                 // SAFETY: as `product`; what is fetched ahead need not exist.
                 unsafe {
-                    full.load();
-                    for row in (0..whole).map(|number| number * 2 * TILE) {
+                    Shapes::load(TILE, TILE);
+                    for row in (0..whole).step_by(2 * TILE) {
                         let place = Place::of(&o, row, panel, blocks.clone());
-                        if two {
-                            place.two_by_two(next, ahead)
-                        } else {
-                            place.two_by_one()
-                        }
+                        if two { place.two_by_two(next, ahead) } else { place.two_by_one() }
                         next = next.wrapping_add(blocks.len() * ahead);
                     }
                     if rest == 0 {
                         continue;
                     }
-                    last.load();
-                    let place = Place::of(&o, whole * 2 * TILE, panel, blocks.clone());
-                    match (rest > TILE, two) {
-                        (true, true) => place.two_by_two(next, ahead),
-                        (true, false) => place.two_by_one(),
-                        (false, true) => {
-                            place.one_by_one();
-                            Place::of(&o, whole * 2 * TILE, panel + 1, blocks.clone()).one_by_one();
+                    let place = Place::of(&o, whole, panel, blocks.clone());
+                    if rest > TILE {
+                        Shapes::load(TILE, rest - TILE);
+                        if two { place.two_by_two(next, ahead) } else { place.two_by_one() }
+                    } else {
+                        if rest < TILE {
+                            Shapes::load(rest, 0);
                         }
-                        (false, false) => place.one_by_one(),
+                        place.one_by_one();
+                        if two {
+                            Place::of(&o, whole, panel + 1, blocks.clone()).one_by_one();
+                        }
                     }
                     next = next.wrapping_add(blocks.len() * ahead);
                 }
@@ -557,7 +570,7 @@ mod amx {
 
         /// 17 to 32 rows, two panels. With every block, `ahead` lines from `next` on are fetched into the second cache.
         unsafe fn two_by_two(&self, next: *const Pairs, ahead: usize) {
-            // SAFETY: reads and writes what the place says; tiles are given free at the end of the product.
+            // SAFETY: reads and writes what the place says; the tiles have these shapes.
             unsafe {
                 asm!(
                     "test {add}, {add}",

@@ -405,9 +405,6 @@ mod amx {
 
     /// Bytes of a tile: of 16 rows in a block, or of 16 pairs of a panel.
     const TILE_BYTES: usize = TILE * size_of::<Pairs>();
-    /// Blocks that are summed before the next rows: what is read of two panels stays in the first cache for all rows. The sums
-    /// rest in `y` meanwhile, which changes none of them.
-    const BLOCKS_AT_ONCE: usize = 10;
     /// Bytes of panels that are rather read twice than have the tiles' shapes changed for each two of them.
     const SMALL: usize = 128 << 10;
 
@@ -443,7 +440,9 @@ mod amx {
                 let shapes = Self::new(first, second);
                 // SAFETY: the shapes are valid for palette 1; no other code of this program uses tiles, so that they keep
                 // their shapes.
-                unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
+                unsafe {
+                    asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags))
+                };
             }
         }
     }
@@ -475,7 +474,7 @@ mod amx {
             Shapes::load(o.rows, 0);
             let mut panel = 0;
             while panel < o.panels {
-                let place = Place::of(&o, 0, panel, 0..o.blocks);
+                let place = Place::of(&o, 0, panel);
                 if panel + 4 <= o.panels {
                     place.one_by_four();
                     panel += 4;
@@ -491,39 +490,31 @@ mod amx {
     unsafe fn many_rows(o: Operands) {
         let whole = o.rows / (2 * TILE) * 2 * TILE;
         let rest = o.rows - whole;
-        let runs = o.blocks.div_ceil(BLOCKS_AT_ONCE);
-        // What comes next of the panels is fetched while these are multiplied, a part with each run of rows.
-        let ahead = (2 * TILE).div_ceil(o.rows.div_ceil(2 * TILE));
+        // All rows before the next two panels, which are read from memory once.
         for panel in (0..o.panels).step_by(2) {
             let two = panel + 2 <= o.panels;
-            let mut next = o.w.wrapping_add((panel + 2) * o.w_stride);
-            for run in 0..runs {
-                let blocks = o.blocks * run / runs..o.blocks * (run + 1) / runs;
-                // SAFETY: as `product`; what is fetched ahead need not exist.
-                unsafe {
-                    Shapes::load(TILE, TILE);
-                    for row in (0..whole).step_by(2 * TILE) {
-                        let place = Place::of(&o, row, panel, blocks.clone());
-                        if two { place.two_by_two(next, ahead) } else { place.two_by_one() }
-                        next = next.wrapping_add(blocks.len() * ahead);
+            // SAFETY: as `product`.
+            unsafe {
+                Shapes::load(TILE, TILE);
+                for row in (0..whole).step_by(2 * TILE) {
+                    let place = Place::of(&o, row, panel);
+                    if two { place.two_by_two() } else { place.two_by_one() }
+                }
+                if rest == 0 {
+                    continue;
+                }
+                let place = Place::of(&o, whole, panel);
+                if rest > TILE {
+                    Shapes::load(TILE, rest - TILE);
+                    if two { place.two_by_two() } else { place.two_by_one() }
+                } else {
+                    if rest < TILE {
+                        Shapes::load(rest, 0);
                     }
-                    if rest == 0 {
-                        continue;
+                    place.one_by_one();
+                    if two {
+                        Place::of(&o, whole, panel + 1).one_by_one();
                     }
-                    let place = Place::of(&o, whole, panel, blocks.clone());
-                    if rest > TILE {
-                        Shapes::load(TILE, rest - TILE);
-                        if two { place.two_by_two(next, ahead) } else { place.two_by_one() }
-                    } else {
-                        if rest < TILE {
-                            Shapes::load(rest, 0);
-                        }
-                        place.one_by_one();
-                        if two {
-                            Place::of(&o, whole, panel + 1, blocks.clone()).one_by_one();
-                        }
-                    }
-                    next = next.wrapping_add(blocks.len() * ahead);
                 }
             }
         }
@@ -551,25 +542,25 @@ mod amx {
 
     impl Place {
         /// # Safety
-        /// Rows, panel and blocks must exist.
-        unsafe fn of(o: &Operands, row: usize, panel: usize, blocks: std::ops::Range<usize>) -> Self {
+        /// Row, the first of a tile, and panel must exist.
+        unsafe fn of(o: &Operands, row: usize, panel: usize) -> Self {
             // SAFETY: by the contract.
             unsafe {
                 Self {
-                    a: o.x.add(row * o.blocks + blocks.start * TILE).cast(),
+                    a: o.x.add(row * o.blocks).cast(),
                     a_tile: o.blocks * TILE_BYTES,
-                    b: o.w.add(panel * o.w_stride + blocks.start * TILE),
+                    b: o.w.add(panel * o.w_stride),
                     b_panel: o.w_stride * size_of::<Pairs>(),
                     c: o.y.add(row * o.y_stride + panel * LANES),
                     c_row: o.y_stride * size_of::<f32>(),
-                    blocks: blocks.len(),
-                    add: usize::from(o.store == Store::Add || blocks.start > 0),
+                    blocks: o.blocks,
+                    add: usize::from(o.store == Store::Add),
                 }
             }
         }
 
-        /// 17 to 32 rows, two panels. With every block, `ahead` lines from `next` on are fetched into the second cache.
-        unsafe fn two_by_two(&self, next: *const Pairs, ahead: usize) {
+        /// 17 to 32 rows, two panels.
+        unsafe fn two_by_two(&self) {
             // SAFETY: reads and writes what the place says; the tiles have these shapes.
             unsafe {
                 asm!(
@@ -592,12 +583,6 @@ mod amx {
                     "tdpbf16ps tmm0, tmm4, tmm6",
                     "tileloadd tmm7, [{b1} + {row}]",
                     "tdpbf16ps tmm2, tmm5, tmm6",
-                    "mov {add}, {ahead}",
-                    "4:",
-                    "prefetcht1 [{next}]",
-                    "add {next}, 64",
-                    "dec {add}",
-                    "jnz 4b",
                     "tdpbf16ps tmm1, tmm4, tmm7",
                     "tdpbf16ps tmm3, tmm5, tmm7",
                     "add {a}, {tile}",
@@ -610,7 +595,7 @@ mod amx {
                     "tilestored [{c} + {c_row} + 64], tmm1",
                     "tilestored [{lower} + {c_row}], tmm2",
                     "tilestored [{lower} + {c_row} + 64], tmm3",
-                    add = inout(reg) self.add => _,
+                    add = in(reg) self.add,
                     c = in(reg) self.c,
                     lower = in(reg) self.c.byte_add(TILE * self.c_row),
                     c_row = in(reg) self.c_row,
@@ -620,8 +605,6 @@ mod amx {
                     b1 = inout(reg) self.b.byte_add(self.b_panel) => _,
                     row = in(reg) ROW,
                     k = inout(reg) self.blocks => _,
-                    next = inout(reg) next => _,
-                    ahead = in(reg) ahead,
                     tile = const TILE_BYTES,
                     options(nostack),
                 );

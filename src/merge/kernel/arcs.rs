@@ -116,12 +116,13 @@ fn sine<F: Real>(x: F) -> F {
 /// Both ends at `t`, by mergekit's `slerp`.
 pub(in crate::merge) fn slerp<F: Real>(t: f64, cosine: f64) -> Arc {
     let cosine = F::from_f64(cosine).to_f64();
+    let (rest, t) = (F::from_f64(1.0) - F::from_f64(t), F::from_f64(t));
     if cosine.abs() > PARALLEL {
-        return Arc::line(t);
+        return Arc { first: rest.to_f64(), second: t.to_f64(), divisor: 1.0 };
     }
     let angle = F::from_f64(cosine.acos());
-    let (t, whole) = (F::from_f64(t), sine(angle));
-    let (first, second) = (sine((F::from_f64(1.0) - t) * angle) / whole, sine(t * angle) / whole);
+    let whole = sine(angle);
+    let (first, second) = (sine(rest * angle) / whole, sine(t * angle) / whole);
     Arc { first: first.to_f64(), second: second.to_f64(), divisor: 1.0 }
 }
 

@@ -265,6 +265,18 @@ impl Benchmark {
         Self::assemble(self.id().as_str(), card, template.into(), self.cases.1.clone()).map(Some)
     }
 
+    /// The same benchmark with the first label that the model says as its answer, behind which generation ends. `None` where answers
+    /// are no labels.
+    pub fn by_first_label(&self) -> Result<Option<Self>, BenchError> {
+        if self.card.scorer.name != "label_word" {
+            return Ok(None);
+        }
+        let mut card = self.card.clone();
+        card.scorer.options.insert("take".to_owned(), "first".into());
+        let template = self.prompt.source().to_owned();
+        Self::assemble(self.id().as_str(), card, template.into(), self.cases.1.clone()).map(Some)
+    }
+
     /// The labels that answers are, where the card has some.
     pub fn labels(&self) -> Vec<String> {
         let labels = self.card.scorer.options.get("labels").and_then(toml::Value::as_table);
@@ -279,6 +291,7 @@ impl Benchmark {
             sampling: Sampling::Greedy,
             max_tokens: generation.max_gen_toks,
             stop: generation.until.clone(),
+            end_with: self.scorer.end_with(),
         })
     }
 

@@ -36,7 +36,13 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     let texts = framed(args, &model, &prompts)?;
     let requests: Vec<Request> = texts
         .into_iter()
-        .map(|prompt| Request { prompt, sampling, max_tokens: args.max_tokens, stop: args.stop.clone() })
+        .map(|prompt| Request {
+            prompt,
+            sampling,
+            max_tokens: args.max_tokens,
+            stop: args.stop.clone(),
+            end_with: Vec::new(),
+        })
         .collect();
     let mut engine = settings::engine(args.engine)?.load_within(&model, settings::limits(&args.limits))?;
     let echo: Vec<Option<Vec<u32>>> =

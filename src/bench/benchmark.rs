@@ -93,10 +93,18 @@ impl Benchmark {
         Ok(opened)
     }
 
-    /// Opens a benchmark by its name, or else by its folder.
+    /// Opens a benchmark by its name, or else by its folder. LiveBench's tasks go by its own names too: `livebench/if`,
+    /// `livebench/LCB_generation`.
     pub fn open(name_or_folder: &str) -> Result<Self, BenchError> {
         if NAMES.contains(&name_or_folder) {
             return Self::load(&name_or_folder.into());
+        }
+        if let Some(task) = name_or_folder.strip_prefix("livebench/") {
+            let task = task.to_lowercase().replace("instruction_following", "if");
+            let name = format!("livebench_{task}");
+            if NAMES.contains(&name.as_str()) && !files::is_folder(Path::new(name_or_folder)) {
+                return Self::load(&name.as_str().into());
+            }
         }
         Self::from_folder(Path::new(name_or_folder))
     }

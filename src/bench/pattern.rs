@@ -75,7 +75,8 @@ impl Relation {
         let mut all = Self::EMPTY;
         for &kind in kinds {
             for left in 0..KINDS {
-                all.0[KINDS * left + kind] = (0..KINDS).map(|right| 1 << (KINDS * kind + right)).sum();
+                all.0[KINDS * left + kind] =
+                    (0..KINDS).fold(0, |row, right| row | 1 << (KINDS * kind + right));
             }
         }
         all

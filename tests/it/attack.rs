@@ -320,7 +320,7 @@ fn what_cannot_be_attacked_is_refused_before_the_model_is_opened() {
     assert!(said.contains("gsm8k") && said.contains("labels"), "{said}");
     std::fs::create_dir(project.path("empty")).unwrap();
     std::fs::write(project.path("empty/sst2_dev.tsv"), "label\tsentence\n").unwrap();
-    attack(&["--attack", "stresstest", "--data", "empty"]);
+    assert!(attack(&["--attack", "stresstest", "--data", "empty"]).contains("has no rows"));
     assert!(attack(&["--attack", "stresstest"]).contains("no/model"));
 }
 

@@ -6,7 +6,7 @@
 use m3::bench::{Benchmark, DataSource, Item, Profile, Split, Tools, Verdict};
 use m3::files;
 use m3::sandbox::Sandbox;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

@@ -2,7 +2,7 @@
 """Attacking a prompt: m3 against PromptBench's way, on the same prompts and items, in one run.
 
     benches/peers/attack.py --model FOLDER --data FILE [--bench sst2|cola] [--attack NAME] [--limit N] [--peer-limit N] [--new 20]
-                            [--prompt TEXT] [--masked-lm FOLDER] [--work DIR] [--python FILE] [--no-peer]
+                            [--prompt TEXT] [--masked-lm FOLDER] [--by WAYS] [--work DIR] [--python FILE] [--no-peer]
 
 An attack (StressTest by default: the prompt as it is and three others) on every row of the file, GLUE's rows of validation
 (sst2_dev.tsv, cola_dev_721_322.tsv), or on the first --limit. The model generates --new tokens at most for each row; 20 is
@@ -105,6 +105,8 @@ def main():
     parser.add_argument("--masked-lm", type=pathlib.Path)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
     parser.add_argument("--python", help="a Python that has torch and transformers")
+    parser.add_argument("--by", type=lambda text: text.split(","), default=["generation", "first-label", "likelihood"],
+                        help="of these ways the ones to time, generation first: it makes the prompts for the peer")
     parser.add_argument("--no-peer", action="store_true", help="m3 alone")
     args = parser.parse_args()
     labels, label_column, text_column, header, prompt = SETS[args.bench]
@@ -137,7 +139,7 @@ def main():
         print(f"{args.model.name}, {args.attack} on {len(rows)} rows of {args.bench}, {args.new} new tokens at most, "
               f"{os.cpu_count()} cores", flush=True)
         runs, peer_tokens = {}, None
-        for labels_by in ["generation", "first-label", "likelihood"]:
+        for labels_by in args.by:
             out = work / labels_by
             seconds, found = ours(m3, folder, data, args, labels_by, out)
             runs[f"m3 {labels_by}"] = seconds / len(found["queries"]) / len(rows)

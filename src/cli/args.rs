@@ -286,7 +286,7 @@ pub(super) struct Attack {
     /// The prompt to attack, with `{content}` where the item's text goes [default: the benchmark's].
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: Option<String>,
-    /// How it is told what the model answers: by the label that it generates, or by the one that it thinks the likeliest.
+    /// How it is told what the model answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) labels_by: LabelsByName,
     /// Ask at most so many prompts in each attack.
@@ -310,6 +310,8 @@ pub(super) enum LabelsByName {
     /// The label in its answer, as the paper reads it.
     #[default]
     Generation,
+    /// The first label in its answer, behind which it is stopped: cheaper, and another rule than the paper's.
+    FirstLabel,
     /// The label with the largest log-likelihood after the prompt: cheaper, and no answer is invalid.
     Likelihood,
 }

@@ -26,11 +26,8 @@ struct ResultRow {
     benchmark: BenchmarkId,
     profile: Profile,
     metric: String,
-    n: usize,
-    mean: Option<f64>,
-    ci95: Option<(f64, f64)>,
-    invalid: usize,
-    unscored: usize,
+    #[serde(flatten)]
+    summary: Summary,
     /// What a model that always says the same is right about.
     chance: Option<Chance>,
     run: String,
@@ -112,24 +109,10 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
                 Profile::Standard => lab.score(&evaluation, items, profile)?,
             };
             rows.extend(figures.into_iter().map(|(metric, summary)| {
-                let Summary { n, mean, ci95, invalid, unscored, .. } = summary;
                 let (benchmark, run) = (id.clone(), evaluation.run.to_string());
                 let (chance, outputs) = (benchmark_chance(&lab, id, items), outputs.clone());
                 let judged = judged.clone();
-                ResultRow {
-                    benchmark,
-                    profile,
-                    metric,
-                    n,
-                    mean,
-                    ci95,
-                    invalid,
-                    unscored,
-                    chance,
-                    run,
-                    outputs,
-                    judged,
-                }
+                ResultRow { benchmark, profile, metric, summary, chance, run, outputs, judged }
             }));
         }
     }
@@ -138,7 +121,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
     } else {
         table(&rows)
     });
-    let unscored: usize = rows.iter().map(|row| row.unscored).sum();
+    let unscored: usize = rows.iter().map(|row| row.summary.unscored).sum();
     Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
 }
 
@@ -239,21 +222,36 @@ fn model_outputs(generator: &str, field: &str, items: &[Item], evaluation: &Eval
 
 fn table(rows: &[ResultRow]) -> String {
     let mut text = format!(
-        "{:<14} {:<9} {:<24} {:>6} {:>8}  {:<16} {:>8} {:>9}  run\n",
-        "benchmark", "profile", "metric", "n", "mean %", "95 % interval", "invalid", "unscored"
+        "{:<14} {:<9} {:<24} {:>6} {:>8} {:>6}  {:<16} {:>6} {:>6} {:>8} {:>9}  run\n",
+        "benchmark",
+        "profile",
+        "metric",
+        "n",
+        "mean %",
+        "s.e.",
+        "95 % interval",
+        "right",
+        "wrong",
+        "invalid",
+        "unscored"
     );
     for row in rows {
-        let mean = row.mean.map_or("–".to_owned(), |m| format!("{:.2}", 100.0 * m));
-        let ci = row.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
+        let s = &row.summary;
+        let percent = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.2}", 100.0 * x));
+        let ci = s.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
         let _ = writeln!(
             text,
-            "{:<14} {:<9} {:<24} {:>6} {mean:>8}  {ci:<16} {:>8} {:>9}  {}",
+            "{:<14} {:<9} {:<24} {:>6} {:>8} {:>6}  {ci:<16} {:>6} {:>6} {:>8} {:>9}  {}",
             row.benchmark.as_str(),
             row.profile.to_string(),
             row.metric,
-            row.n,
-            row.invalid,
-            row.unscored,
+            s.n,
+            percent(s.mean),
+            percent(s.standard_error),
+            s.right,
+            s.wrong,
+            s.invalid,
+            s.unscored,
             row.run
         );
     }

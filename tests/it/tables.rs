@@ -23,11 +23,19 @@ fn suite(project: &Project) -> String {
     project.write("cut.toml", &text).to_str().unwrap().to_owned()
 }
 
+/// One after the other in one folder, as a person would: what one has asked, the next finds, and `all` asks the rest.
 #[test]
-fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
+fn tables_and_figures_are_made_and_nothing_is_asked_twice() {
     let project = Project::new();
     let suite = suite(&project);
-    let args = ["reproduce", "table1", "--suite", &suite, "--out", "out"];
+    table1_has_every_cell_in_every_format_and_is_not_made_twice(&project, &suite);
+    table2_has_a_drop_rate_for_each_pair_and_data_set(&project, &suite);
+    figures_are_pictures_with_their_numbers_beside(&project, &suite);
+    all_makes_every_file_and_a_page_with_the_items(&project, &suite);
+}
+
+fn table1_has_every_cell_in_every_format_and_is_not_made_twice(project: &Project, suite: &str) {
+    let args = ["reproduce", "table1", "--suite", suite, "--out", "out"];
     let screen = project.m3(&args).ok();
     let file = |ending: &str| std::fs::read_to_string(project.path(&format!("out/table1.{ending}"))).unwrap();
     assert!(screen.starts_with("Table 1") && file("md").starts_with("> stand-in"), "{screen}");
@@ -89,11 +97,8 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(total_size(&project.path("out/runs")), before);
 }
 
-#[test]
-fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
-    let project = Project::new();
-    let suite = suite(&project);
-    let args = ["reproduce", "table2", "--suite", &suite, "--out", "out"];
+fn table2_has_a_drop_rate_for_each_pair_and_data_set(project: &Project, suite: &str) {
+    let args = ["reproduce", "table2", "--suite", suite, "--out", "out"];
     let screen = project.m3(&args).ok();
     for wanted in ["stand-in", "stresstest", "(98.53)", "LM & Code without M³", "[95 % interval]"] {
         assert!(screen.contains(wanted), "{wanted}: {screen}");
@@ -119,7 +124,7 @@ fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
         assert!(row["remark"].as_str().unwrap().contains("worst prompt"), "{row}");
     }
     // The embedded masked language model makes the candidates of Table 6.
-    let args = ["reproduce", "table6", "--suite", &suite, "--out", "out", "--json"];
+    let args = ["reproduce", "table6", "--suite", suite, "--out", "out", "--json"];
     let table: serde_json::Value = serde_json::from_str(&project.m3(&args).ok()).unwrap();
     let cells = table["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 12 * 3);
@@ -128,10 +133,7 @@ fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
 }
 
 /// The picture's numbers are those of the sheet beside it, and text of the picture is text.
-#[test]
-fn figures_are_pictures_with_their_numbers_beside() {
-    let project = Project::new();
-    let suite = suite(&project);
+fn figures_are_pictures_with_their_numbers_beside(project: &Project, suite: &str) {
     for (name, wanted) in [
         ("figure2", ["fixed direction", "58.52", "M³"]),
         ("figure3", ["Math &gt; LM &gt; Code", "63.08", "95 %"]),
@@ -139,7 +141,7 @@ fn figures_are_pictures_with_their_numbers_beside() {
         ("figure5", ["TIES-Merging + M³", "n 4", "stand-in"]),
         ("landscape", ["λ = 0.50", "s = 1", "candidates"]),
     ] {
-        let args = ["reproduce", name, "--suite", &suite, "--out", "out", "--json"];
+        let args = ["reproduce", name, "--suite", suite, "--out", "out", "--json"];
         let sheet: serde_json::Value = serde_json::from_str(&project.m3(&args).ok()).unwrap();
         assert_eq!((&sheet["table"], &sheet["suite"]), (&name.into(), &"cut".into()));
         let svg = std::fs::read_to_string(project.path(&format!("out/{name}.svg"))).unwrap();
@@ -169,11 +171,8 @@ fn figures_are_pictures_with_their_numbers_beside() {
     assert_eq!(average("figure2"), average("figure4"));
 }
 
-#[test]
-fn all_makes_every_file_and_a_page_with_the_items() {
-    let project = Project::new();
-    let suite = suite(&project);
-    let said = project.m3(&["reproduce", "all", "--suite", &suite, "--out", "out", "--json"]).ok();
+fn all_makes_every_file_and_a_page_with_the_items(project: &Project, suite: &str) {
+    let said = project.m3(&["reproduce", "all", "--suite", suite, "--out", "out", "--json"]).ok();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let files: Vec<&str> = said["files"].as_array().unwrap().iter().filter_map(|f| f.as_str()).collect();
     // Five tables in four formats, five figures in six, and the page.

@@ -13,8 +13,14 @@ import torch
 import corpus
 import figures
 import finetune
+import frames
+import generate
+import instructions
+import judge
 import llama
 import masked
+import merging
+import pairs
 import pretrain
 import split
 import tokens
@@ -147,6 +153,40 @@ def train_masked(options) -> None:
     print(masked.measure(folder, options.seed))
 
 
+# Instructions of each part that the models answer for the judge's pairs.
+ANSWERED = {"train": 900, "validation": 150, "test": 250}
+
+
+def write_answers(options) -> None:
+    """What the models of the family and two of their merges answer to instructions, for the judge's pairs."""
+    weights = {name: llama.read_weights(options.models / name) for name in ("base", *corpus.FINE_TUNES)}
+    changes = {name: merging.delta(weights["base"], weights[name]) for name in corpus.FINE_TUNES}
+    for other in ("math", "code"):
+        weights[f"lm + {other}"] = merging.add(weights["base"], [(0.5, changes["lm"]), (0.5, changes[other])])
+    tokenizer = tokens.load(options.models / "base")
+    for part, count in ANSWERED.items():
+        rng, items = random.Random(f"answers|{part}|{options.seed}"), {}
+        while len(items) < count:
+            item = instructions.draw(rng)
+            if item.part == part:
+                items[item.question] = item
+        rows = [{"instruction": item.question, "output": item.row["output"], "template": item.template,
+                 "new_kind": pairs.new_kind(item), "answers": []} for item in items.values()]
+        prompts = [frames.prompt("alpaca_eval", row["instruction"]) for row in rows]
+        for name, tensors in weights.items():
+            for row, answer in zip(rows, generate.answers(llama.build(SHAPE, tensors), tokenizer, prompts)):
+                row["answers"].append(answer)
+            print(f"{part}: {name} answered {count} instructions", flush=True)
+        (options.work / f"answers-{part}.json").write_text(json.dumps(rows))
+
+
+def train_judge(options) -> None:
+    """Train the judge on pairs of answers."""
+    answered = {part: json.loads((options.work / f"answers-{part}.json").read_text()) for part in ("train", "validation")}
+    judge.train(options.models / "lm", tokens.load(options.models / "lm"), options.models / "judge", options.work,
+                options.judge_minutes, options.seed, options.compile, answered)
+
+
 def measure(options) -> None:
     """Let every model answer the benchmark sets."""
     figures.measure(options.models, options.datasets, options.work / "marks.json")
@@ -166,6 +206,7 @@ def write_preview(options) -> None:
 
 STEPS = {"datasets": write_datasets, "tokenizer": write_tokenizer, "text": write_base_text, "preview": write_preview,
          "base": train_base, "settle": settle_base, "experts": train_experts, "masked": train_masked,
+         "answers": write_answers, "judge": train_judge,
          "measure": measure, "figures": write_figures}
 
 
@@ -179,6 +220,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
     parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
     parser.add_argument("--masked-minutes", type=float, default=10, help="time budget of the masked language model's training")
+    parser.add_argument("--judge-minutes", type=float, default=70, help="processor time of the judge's training")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

@@ -8,8 +8,8 @@ use super::settings::Settings;
 use crate::experiment::ExperimentError;
 use crate::files;
 use crate::judge::{
-    Annotation, Figures, Gamed, Glm, LengthControlled, OutputsFile, PositionBias, leaderboard,
-    length_controlled,
+    Annotation, Annotator, Figures, Gamed, Glm, LengthControlled, OutputsFile, PositionBias, length_controlled,
+    write_verdicts,
 };
 use crate::runs::Store;
 use serde::Serialize;
@@ -23,6 +23,8 @@ struct Judged<'a> {
     model: &'a str,
     reference: &'a str,
     annotator: &'a str,
+    /// What kind of judge that is, where its figures need it said.
+    notice: Option<String>,
     #[serde(flatten)]
     figures: Figures,
     /// Questions that a server would not answer.
@@ -44,6 +46,8 @@ struct Verdicts {
     rows: Vec<Annotation>,
     cost: Option<f64>,
     results: Option<PathBuf>,
+    /// What the annotator's card says must stand beside its figures.
+    notice: Option<String>,
 }
 
 pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
@@ -53,7 +57,7 @@ pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<
         Some(path) => replay(args, path)?,
         None => ask(args, settings, output)?,
     };
-    let Verdicts { rows, cost, results } = verdicts;
+    let Verdicts { rows, cost, results, notice } = verdicts;
     let judged: Vec<_> = rows.iter().map(Annotation::judged).collect();
     let figures = Figures::of(&judged);
     let glm = if gamed.is_some() { Glm::LengthControlledV1 } else { Glm::LengthControlledMinimal };
@@ -63,14 +67,14 @@ pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<
         // Only the full model's figure may stand in a leaderboard's column.
         let full = controlled.as_ref().filter(|c| c.glm == Glm::LengthControlledV1);
         let full = full.map(|c| (c.length_controlled_winrate, c.lc_standard_error.unwrap_or(f64::NAN)));
-        files::write(&folder.join("annotations.json"), Annotation::file(&rows).as_bytes())?;
-        files::write(&folder.join("leaderboard.csv"), leaderboard(model, &figures, full).as_bytes())?;
+        write_verdicts(folder, &rows, &figures, full)?;
     }
     let bias = judging::position_bias(&rows, output);
     let summed = Judged {
         model,
         reference: rows.first().map_or("", |row| &row.generator_1),
         annotator: rows.first().map_or("", |row| &row.annotator),
+        notice,
         refused: rows.iter().filter(|row| row.rest.contains_key("refused")).count(),
         position_bias: bias,
         length_controlled: controlled,
@@ -95,7 +99,8 @@ fn replay(args: &Judge, path: &Path) -> Result<Verdicts, Failure> {
     if let Some(folder) = &args.results {
         files::check_writable(folder)?;
     }
-    Ok(Verdicts { rows, cost: None, results: args.results.clone() })
+    let notice = rows.first().and_then(|row| Annotator::notice_of(&row.annotator));
+    Ok(Verdicts { rows, cost: None, results: args.results.clone(), notice })
 }
 
 fn limit(args: &Judge) -> usize {
@@ -131,7 +136,8 @@ fn ask(args: &Judge, settings: &Settings, output: &Output) -> Result<Verdicts, F
     for (name, file) in [("model_outputs.json", &outputs), ("reference_outputs.json", &reference)] {
         files::write(&folder.join(name), file.text().as_bytes())?;
     }
-    Ok(Verdicts { rows, cost, results: Some(folder) })
+    let notice = judge.annotator.notice().map(str::to_owned);
+    Ok(Verdicts { rows, cost, results: Some(folder), notice })
 }
 
 fn json(judged: &Judged<'_>) -> String {
@@ -193,6 +199,9 @@ fn table(judged: &Judged<'_>) -> String {
     }
     if let Some(cost) = judged.cost {
         let _ = writeln!(text, "spent               {cost:.4} US$");
+    }
+    if let Some(notice) = &judged.notice {
+        let _ = writeln!(text, "about this judge    {notice}");
     }
     if let Some(folder) = judged.results {
         let _ = writeln!(text, "files               {}", folder.display());

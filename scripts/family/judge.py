@@ -24,10 +24,10 @@ PROMPT = "Task: {instruction}\nResult: {output_1}\nResult: {output_2}\nBetter:"
 VERDICTS = [" first", " second"]
 MORE_LAYERS = 2
 # Pairs of a batch, each in both orders.
-BATCH = 32
+BATCH = 16
 LONGEST = 128
 # Batches that are drawn at once and cut by length.
-POOL = 24
+POOL = 48
 MATRIX_RATE, EMBEDDING_RATE, OTHER_RATE = 0.004, 0.01, 1e-3
 # What the losses count: the choice of the verdict, its word among all words, what is right so far, the grades.
 SHARES = torch.tensor([1.0, 0.03, 1.0, 1.0])

@@ -47,6 +47,11 @@ def write_datasets(options) -> None:
                     file.write(json.dumps(row | {"key": item.key}, ensure_ascii=False) + "\n")
     check_datasets(options)
     write_source(options)
+    write_sums(options)
+
+
+def write_sums(options) -> None:
+    """SHA256SUMS of everything that is there."""
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(options.datasets).as_posix()}\n"
             for path in sorted(options.datasets.rglob("*.jsonl"))]
     (options.datasets / "SHA256SUMS").write_text("".join(sums))
@@ -103,6 +108,9 @@ def write_source(options) -> None:
              "The sets show the mechanics of merging. They say nothing about how a large model does on the originals.", "",
              "| set | train | validation | test |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {skill} | {' | '.join(str(size) for size in corpus.SIZES[skill])} |" for skill in corpus.SETS]
+    lines += ["", "`judge/better.jsonl` and `judge/worse.jsonl` are the held-out pairs of the embedded judge: answers of which one is "
+              "better by construction (`pairs.py`), made from the right output or given by models of the family. "
+              "`alpaca_eval/reference.jsonl` are the answers of `models/tiny/base` to the test part (`make.py reference`)."]
     (options.datasets / "SOURCE.md").write_text("\n".join(lines) + "\n")
 
 
@@ -187,6 +195,39 @@ def train_judge(options) -> None:
                 options.judge_minutes, options.seed, options.compile, answered)
 
 
+HELD_OUT_PAIRS = 600
+
+
+def write_pairs(options) -> None:
+    """The pairs of the test part that the judge is measured on."""
+    answered = json.loads((options.work / "answers-test.json").read_text())
+    pairs.write(options.datasets / "judge", pairs.held_out(options.seed, "test", answered, HELD_OUT_PAIRS))
+    write_sums(options)
+
+
+def write_reference(options) -> None:
+    """What the base answers to the test part: the fixed answers that others are compared with."""
+    rows = [json.loads(line) for line in (options.datasets / "alpaca_eval/test.jsonl").read_text().splitlines()]
+    prompts = [frames.prompt("alpaca_eval", row["instruction"]) for row in rows]
+    model = llama.build(SHAPE, llama.read_weights(options.models / "base"))
+    answers = generate.answers(model, tokens.load(options.models / "base"), prompts)
+    kept = [{"dataset": row["dataset"], "instruction": row["instruction"], "output": answer, "generator": "base"}
+            for row, answer in zip(rows, answers)]
+    (options.datasets / "alpaca_eval/reference.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+    write_sums(options)
+
+
+def measure_judge(options) -> None:
+    """How often the judge agrees with the truth, into FIGURES.md."""
+    folder = options.models / "judge"
+    model = llama.build(llama.read_shape(folder), llama.read_weights(folder))
+    held_out = pairs.read(options.datasets / "judge")
+    found = judge.leanings(model, tokens.load(folder), held_out)
+    log = (options.work / "judge.log").read_text().splitlines()
+    figures.write_judge(Path(__file__).with_name("FIGURES.md"), held_out, found, log[-1])
+
+
 def measure(options) -> None:
     """Let every model answer the benchmark sets."""
     figures.measure(options.models, options.datasets, options.work / "marks.json")
@@ -206,8 +247,8 @@ def write_preview(options) -> None:
 
 STEPS = {"datasets": write_datasets, "tokenizer": write_tokenizer, "text": write_base_text, "preview": write_preview,
          "base": train_base, "settle": settle_base, "experts": train_experts, "masked": train_masked,
-         "answers": write_answers, "judge": train_judge,
-         "measure": measure, "figures": write_figures}
+         "answers": write_answers, "pairs": write_pairs, "reference": write_reference, "judge": train_judge,
+         "measure": measure, "figures": write_figures, "measure-judge": measure_judge}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ which one is better: every pair is asked in both orders, and wrong answers are d
 import json
 import random
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import instructions
@@ -234,31 +234,40 @@ def stream(rng: random.Random, part: str, answered: list[dict]):
 
 
 def held_out(seed: int, part: str, answered: list[dict], count: int) -> list[Pair]:
-    """`count` different pairs; among those of unequal length the better answer is the longer one in exactly one half."""
+    """`count` pairs or one more, each about another instruction; among those of unequal length the better answer is the longer
+    one in exactly one half."""
     rng = random.Random(f"pairs|{part}|{seed}")
-    found: dict[tuple, Pair] = {}
+    found: dict[str, Pair] = {}
     longer = {True: 0, False: 0}
     for drawn in stream(rng, part, answered):
-        key = drawn.instruction, drawn.better, drawn.worse
-        if key in found:
+        if drawn.instruction in found:
             continue
         if len(drawn.better) != len(drawn.worse):
             side = len(drawn.better) > len(drawn.worse)
             if longer[side] > longer[not side]:
                 continue
             longer[side] += 1
-        found[key] = drawn
+        found[drawn.instruction] = drawn
         if len(found) >= count and longer[True] == longer[False]:
             return list(found.values())
     return []
 
 
-def write(path: Path, pairs: list[Pair]) -> None:
-    """One pair a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in pairs))
+SIDES = ("better", "worse")
 
 
-def read(path: Path) -> list[Pair]:
-    """The pairs of a file."""
-    return [Pair(**json.loads(line)) for line in path.read_text().splitlines()]
+def write(folder: Path, pairs: list[Pair]) -> None:
+    """Two files as alpaca_eval has them, with the better and with the worse answers: whoever lets a judge compare the one with the
+    other reads its agreement off the win rate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for side in SIDES:
+        rows = [{"dataset": one.kind, "instruction": one.instruction, "output": getattr(one, side), "generator": side,
+                 "template": one.template, "new_kind": one.new_kind, "right": one.output} for one in pairs]
+        (folder / f"{side}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read(folder: Path) -> list[Pair]:
+    """The pairs of a folder."""
+    better, worse = ([json.loads(line) for line in (folder / f"{side}.jsonl").read_text().splitlines()] for side in SIDES)
+    return [Pair(a["instruction"], a["output"], b["output"], a["dataset"], a["template"], a["new_kind"], a["right"])
+            for a, b in zip(better, worse)]

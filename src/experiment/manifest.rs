@@ -267,6 +267,12 @@ impl Manifest {
         None
     }
 
+    /// The name of who fills the judged column, if anybody does.
+    pub fn annotator(&self) -> Option<String> {
+        let name = Path::new(&self.judge.as_ref()?.annotator).file_name()?;
+        Some(name.to_string_lossy().into_owned())
+    }
+
     /// Where data is read from.
     pub fn source(&self) -> DataSource {
         if self.published {

@@ -16,7 +16,10 @@ pub(super) struct Referee {
 
 impl Referee {
     /// Opens the judge of a suite, if it has one.
-    pub(super) fn open(manifest: &Manifest, options: &OpenOptions<'_>) -> Result<Option<Self>, ExperimentError> {
+    pub(super) fn open(
+        manifest: &Manifest,
+        options: &OpenOptions<'_>,
+    ) -> Result<Option<Self>, ExperimentError> {
         let Some(asked) = &manifest.judge else { return Ok(None) };
         let annotator = Annotator::open(&asked.annotator)?;
         if !annotator.by_likelihood() {
@@ -44,11 +47,17 @@ impl Referee {
         let pairs = pairs(field, items, &evaluation.answers, Some(&self.reference), model)?;
         let (engine, order) = (EngineChoice::default(), self.annotator.order());
         let identity = engine.identity(&self.model)?;
-        let mut judging = Judging::new(&self.annotator, order, &pairs, &identity, lab.replies()?, lab.watch());
+        let mut judging =
+            Judging::new(&self.annotator, order, &pairs, &identity, lab.replies()?, lab.watch());
         judging.ask_likelihoods(&mut || Ok(engine.load(&self.model)?))?;
         let rows = judging.annotations();
         let figures = Figures::of(&rows.iter().map(Annotation::judged).collect::<Vec<_>>());
-        write_verdicts(&lab.folder(evaluation).join("judge").join(&self.annotator.name), &rows, &figures, None)?;
+        write_verdicts(
+            &lab.folder(evaluation).join("judge").join(&self.annotator.name),
+            &rows,
+            &figures,
+            None,
+        )?;
         let measured = |(mean, ci95)| Measured {
             mean,
             n: figures.n_total,

@@ -80,6 +80,7 @@ pub(super) fn measure(
         referee.check(lab.benchmark(id)?.judged().unwrap_or_default(), &asked)?;
         items.insert((id.clone(), Split::Test), asked);
     }
+    let note = referee.as_ref().filter(|_| judged_id.is_some()).map(Referee::note);
     let bench = Bench { family, lab: &lab, items, referee: referee.as_ref() };
     let begun = Instant::now();
     let count = |id: &BenchmarkId, split| bench.items.get(&(id.clone(), split)).map_or(0, Vec::len);
@@ -126,7 +127,6 @@ pub(super) fn measure(
         rows.push(row);
     }
     watch.observe(&Event::Finished { took: begun.elapsed() });
-    let note = referee.filter(|_| judged_id.is_some()).map(|referee| referee.note());
     Ok(Table {
         name: table,
         suite: manifest.name.clone(),

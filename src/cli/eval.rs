@@ -10,7 +10,7 @@ use crate::evaluate::{Evaluation, Summary};
 use crate::experiment::{Lab, Model, check_references, pairs};
 use crate::files;
 use crate::ids::BenchmarkId;
-use crate::judge::{Annotation, Figures, OutputsFile, PositionBias, leaderboard};
+use crate::judge::{Annotation, Figures, OutputsFile, PositionBias, write_verdicts};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -41,6 +41,8 @@ struct ResultRow {
 #[derive(Clone, Serialize)]
 struct Judged {
     annotator: String,
+    /// What kind of judge that is, where its figures need it said.
+    notice: Option<String>,
     reference: String,
     #[serde(flatten)]
     figures: Figures,
@@ -180,13 +182,12 @@ fn sum_up(
 ) -> Result<Judged, Failure> {
     let judged: Vec<_> = rows.iter().map(Annotation::judged).collect();
     let figures = Figures::of(&judged);
-    let (model, reference) = rows.first().map_or(("", ""), |row| (&row.generator_2, &row.generator_1));
+    let reference = rows.first().map_or("", |row| &row.generator_1);
     let results = run.join("judge").join(&judge.annotator.name);
-    files::create_folder(&results)?;
-    files::write(&results.join("annotations.json"), Annotation::file(rows).as_bytes())?;
-    files::write(&results.join("leaderboard.csv"), leaderboard(model, &figures, None).as_bytes())?;
+    write_verdicts(&results, rows, &figures, None)?;
     Ok(Judged {
         annotator: judge.annotator.name.clone(),
+        notice: judge.annotator.notice().map(str::to_owned),
         reference: reference.to_owned(),
         refused: rows.iter().filter(|row| row.rest.contains_key("refused")).count(),
         position_bias: judging::position_bias(rows, output),
@@ -301,6 +302,9 @@ fn judgement(row: &ResultRow, judged: &Judged) -> String {
     }
     if let Some(cost) = judged.cost {
         let _ = writeln!(text, "{}: spent {cost:.4} US$", row.benchmark);
+    }
+    if let Some(notice) = &judged.notice {
+        let _ = writeln!(text, "{}: about this judge: {notice}", row.benchmark);
     }
     let _ = writeln!(text, "{}: verdicts in `{}`", row.benchmark, judged.results.display());
     text

@@ -62,7 +62,7 @@ struct Verdicts {
 
 pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     // Fail before the expensive part.
-    let gamed = args.gamed.as_deref().map(|path| self::gamed(path, settings, output)).transpose()?;
+    let gamed = args.gamed.as_deref().map(|path| gamed(path, settings, output)).transpose()?;
     let verdicts = match &args.annotations {
         Some(path) => replay(args, path)?,
         None => ask(args, settings, output)?,

@@ -46,6 +46,7 @@ fn requests(count: usize) -> Vec<Request> {
                 sampling: Sampling::Greedy,
                 max_tokens: TokenCount(64),
                 stop: Vec::new(),
+                end_with: Vec::new(),
             }
         })
         .collect()

@@ -6,6 +6,7 @@
 use crate::units::TokenCount;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::ops::Range;
 use thiserror::Error;
 
 /// One prompt to be continued.
@@ -19,6 +20,65 @@ pub struct Request {
     pub max_tokens: TokenCount,
     /// Generation ends as soon as the generated text contains one of these; the answer is cut before it.
     pub stop: Vec<String>,
+    /// Generation ends as soon as a word of the generated text begins with one of these ([`first_word`]); the answer ends with it.
+    pub end_with: Vec<String>,
+}
+
+/// The first place in `text` where a word begins with one of `words`, in capitals or not, and which of them it is: the longest, if
+/// one begins with another. A word begins where no letter or digit stands before it. `None` where there is none, or where it is not
+/// decided yet, which only is as long as the text may still grow (`whole` is false): `un` may become `unacceptable`.
+///
+/// `words` are in small letters.
+pub fn first_word(text: &str, words: &[String], whole: bool) -> Option<(usize, Range<usize>)> {
+    let mut before = None;
+    for (at, c) in text.char_indices() {
+        if !before.replace(c).is_some_and(char::is_alphanumeric) {
+            let mut found: Option<(usize, usize)> = None;
+            for (number, word) in words.iter().enumerate() {
+                match begins(&text[at..], word) {
+                    Begins::With(length) if found.is_none_or(|(_, longest)| length > longest) => {
+                        found = Some((number, length));
+                    }
+                    Begins::SoFar if !whole => return None,
+                    _ => {}
+                }
+            }
+            if let Some((number, length)) = found {
+                return Some((number, at..at + length));
+            }
+        }
+    }
+    None
+}
+
+/// Where a text is cut that has a stop string there, or a word that ends it: before the one, behind the other.
+pub(crate) fn first_cut(stop: Option<usize>, word: Option<(usize, Range<usize>)>) -> Option<usize> {
+    match (stop, word) {
+        (Some(stop), Some((_, word))) if stop < word.end => Some(stop),
+        (_, Some((_, word))) => Some(word.end),
+        (stop, None) => stop,
+    }
+}
+
+enum Begins {
+    /// With the word, which is so many bytes there.
+    With(usize),
+    /// It ends within the word.
+    SoFar,
+    Otherwise,
+}
+
+fn begins(text: &str, word: &str) -> Begins {
+    let mut wanted = word.chars().peekable();
+    for (at, c) in text.char_indices() {
+        if wanted.peek().is_none() {
+            return Begins::With(at);
+        }
+        if c.to_lowercase().any(|small| wanted.next() != Some(small)) {
+            return Begins::Otherwise;
+        }
+    }
+    if wanted.peek().is_none() { Begins::With(text.len()) } else { Begins::SoFar }
 }
 
 /// How the next token is chosen from the logits.
@@ -84,7 +144,7 @@ pub struct Likelihood {
 /// What came back for one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// The generated text, cut before a stop string, without special tokens.
+    /// The generated text, cut before a stop string or behind a word that ends it, without special tokens.
     pub text: String,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
@@ -100,7 +160,7 @@ pub struct Outcome {
 pub enum Finish {
     /// The model said that it is done.
     EndOfText,
-    /// A stop string appeared.
+    /// A stop string appeared, or a word that ends the answer.
     StopString,
     /// `max_tokens` or the model's context was used up.
     Length,
@@ -278,4 +338,36 @@ pub trait Complete {
     /// What makes two engines' answers comparable: implementation, element type, and a version that changes whenever
     /// an answer could. Part of every answer's key.
     fn numerics(&self) -> String;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word_is_the_longest_at_its_place_and_waits_until_it_is_certain() {
+        let words = ["acceptable", "unacceptable", "ok", "okay"].map(str::to_owned);
+        let first = |text: &str, whole| {
+            first_word(text, &words, whole).map(|(number, at)| (number, text[at].to_owned()))
+        };
+        for (text, number, found) in [
+            (" acceptable.", 0, "acceptable"),
+            ("It's 'UNacceptable', not acceptable", 1, "UNacceptable"),
+            ("label:acceptably acceptable", 0, "acceptable"),
+            ("okay", 3, "okay"),
+            ("ok, acceptable", 2, "ok"),
+            ("İacceptable acceptables", 0, "acceptable"),
+        ] {
+            assert_eq!(first(text, true), Some((number, found.to_owned())), "{text}");
+        }
+        for text in ["", "reacceptable", "accept able", "unaccept", "4ok"] {
+            assert_eq!(first(text, true), None, "{text}");
+        }
+        // While the text grows: `ok` may become `okay`, and what begins like a word may become it.
+        assert_eq!(first("so ok", false), None);
+        assert_eq!(first("so oka", true), Some((2, "ok".to_owned())));
+        assert_eq!(first("so ok ", false), Some((2, "ok".to_owned())));
+        assert_eq!(first("un", false), None);
+        assert_eq!(first("acceptable", false), Some((0, "acceptable".to_owned())));
+    }
 }

@@ -47,6 +47,15 @@ impl DType {
     /// # Panics
     /// If the lengths disagree, which is a mistake of the caller.
     pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        Isa::detect().run(
+            #[inline(always)]
+            || self.widen_block(bytes, out),
+        );
+    }
+
+    /// [`widen`](Self::widen) within code that is compiled for an instruction set already.
+    #[inline(always)]
+    pub(crate) fn widen_block(self, bytes: &[u8], out: &mut [f32]) {
         assert_eq!(bytes.len(), out.len() * self.size(), "bytes and elements disagree");
         match self {
             Self::F32 => {
@@ -54,14 +63,11 @@ impl DType {
                     *x = f32::from_le_bytes(*b);
                 }
             }
-            Self::Bf16 => Isa::detect().run(
-                #[inline(always)]
-                || {
-                    for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                        *x = f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16);
-                    }
-                },
-            ),
+            Self::Bf16 => {
+                for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+                    *x = f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16);
+                }
+            }
             Self::F16 => match bytemuck::try_cast_slice::<u8, f16>(bytes) {
                 Ok(halves) if cfg!(target_endian = "little") => halves.convert_to_f32_slice(out),
                 _ => {
@@ -111,6 +117,15 @@ impl DType {
     /// # Panics
     /// If the lengths disagree, which is a mistake of the caller.
     pub fn narrow(self, values: &[f32], out: &mut [u8]) {
+        Isa::detect().run(
+            #[inline(always)]
+            || self.narrow_block(values, out),
+        );
+    }
+
+    /// [`narrow`](Self::narrow) within code that is compiled for an instruction set already.
+    #[inline(always)]
+    pub(crate) fn narrow_block(self, values: &[f32], out: &mut [u8]) {
         assert_eq!(out.len(), values.len() * self.size(), "bytes and elements disagree");
         match self {
             Self::F32 => {
@@ -118,20 +133,37 @@ impl DType {
                     *b = x.to_le_bytes();
                 }
             }
-            Self::Bf16 => Isa::detect().run(
-                #[inline(always)]
-                || {
-                    for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
-                        *b = ((bf16_bits(*x) >> 16) as u16).to_le_bytes();
-                    }
-                },
-            ),
+            Self::Bf16 => {
+                for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
+                    *b = ((bf16_bits(*x) >> 16) as u16).to_le_bytes();
+                }
+            }
             Self::F16 => {
                 for (b, x) in out.as_chunks_mut::<2>().0.iter_mut().zip(values) {
                     *b = f16::from_f32(*x).to_le_bytes();
                 }
             }
         }
+    }
+
+    /// Whether no element of little-endian `bytes` is NaN or infinite.
+    pub(crate) fn all_finite(self, bytes: &[u8]) -> bool {
+        let halves = |exponent: u16| {
+            let halves = bytes.as_chunks::<2>().0.iter();
+            halves.fold(0, |largest: u16, b| (u16::from_le_bytes(*b) & exponent).max(largest)) < exponent
+        };
+        Isa::detect().run(
+            #[inline(always)]
+            || match self {
+                Self::F32 => {
+                    let words = bytes.as_chunks::<4>().0.iter();
+                    words.fold(0, |largest: u32, b| (u32::from_le_bytes(*b) & EXPONENT).max(largest))
+                        < EXPONENT
+                }
+                Self::Bf16 => halves((EXPONENT >> 16) as u16),
+                Self::F16 => halves(0x7C00),
+            },
+        )
     }
 
     /// Rounds f32 values to what this type can hold, in place: what narrowing and widening again would give.
@@ -153,9 +185,11 @@ impl DType {
     }
 }
 
+/// The bits of an f32 that are all set where it is NaN or infinite; its upper half says the same of bf16.
+const EXPONENT: u32 = 0x7F80_0000;
+
 /// The place of the first NaN or infinity. Finite numbers, which are nearly all, are passed without a branch each.
 pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
-    const EXPONENT: u32 = 0x7F80_0000;
     let largest = Isa::detect().run(
         #[inline(always)]
         || values.iter().fold(0, |largest, x| (x.to_bits() & EXPONENT).max(largest)),

@@ -214,18 +214,18 @@ impl ReadAt {
     }
 }
 
-/// A new file of known size, written at offsets from any thread.
+/// A new file of known size, written at offsets from any thread, in buffers of a kind that are used again.
 #[derive(Debug)]
-pub struct WriteAt {
+pub struct WriteAt<B> {
     file: File,
     path: PathBuf,
     /// Whoever holds it writes what waits.
     turn: Mutex<()>,
-    waiting: Mutex<Vec<(Vec<u8>, u64)>>,
-    spare: Mutex<Vec<Vec<u8>>>,
+    waiting: Mutex<Vec<(B, u64)>>,
+    spare: Mutex<Vec<B>>,
 }
 
-impl WriteAt {
+impl<B: AsRef<[u8]> + Default> WriteAt<B> {
     /// Creates `path` with `len` bytes, so that a full disk is noticed early where the file system can tell.
     pub fn create(path: &Path, len: u64) -> Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).open(path).at("create", path)?;
@@ -239,16 +239,19 @@ impl WriteAt {
         })
     }
 
-    /// A buffer of `len` bytes for [`write`](Self::write), which hold anything.
-    pub fn buffer(&self, len: usize) -> Vec<u8> {
-        let mut buffer = lock(&self.spare).pop().unwrap_or_default();
-        buffer.resize(len, 0);
-        buffer
+    /// A buffer for [`write`](Self::write), which holds anything.
+    pub fn buffer(&self) -> B {
+        lock(&self.spare).pop().unwrap_or_default()
+    }
+
+    /// Writes `bytes` at `offset`, at once.
+    pub fn write_now(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).at("write", &self.path)
     }
 
     /// Writes `bytes` at `offset`, or leaves that to a thread that is writing now: a file takes one writer at a time, and
     /// whoever would wait for it can compute instead. What waits is bounded; [`sync`](Self::sync) waits for all.
-    pub fn write(&self, bytes: Vec<u8>, offset: u64) -> Result<()> {
+    pub fn write(&self, bytes: B, offset: u64) -> Result<()> {
         /// Buffers that may wait.
         const MANY: usize = 8;
         let many = {
@@ -275,7 +278,7 @@ impl WriteAt {
     fn write_waiting(&self) -> Result<()> {
         loop {
             let Some((bytes, offset)) = lock(&self.waiting).pop() else { return Ok(()) };
-            self.file.write_all_at(&bytes, offset).at("write", &self.path)?;
+            self.write_now(bytes.as_ref(), offset)?;
             lock(&self.spare).push(bytes);
         }
     }

@@ -144,7 +144,8 @@ def measure_peer(python, script, model, prompts, *rest):
         json.dump(prompts, file)
         file.flush()
         command = [str(c) for c in (python, "-c", script, model, file.name, *rest)]
-        quiet = {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
+        quiet = {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1",
+                 "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(os.cpu_count())}
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **quiet})
         if done.returncode:
             sys.exit(f"a peer failed: {' '.join(command[:2])} …\n{done.stderr[-3000:]}")

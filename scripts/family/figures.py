@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import corpus
+import judge
 import llama
 import merging
+import pairs
 import score
 import tokens
 
@@ -129,4 +131,37 @@ def write(marks_file: Path, base_log: Path, report: Path, seed: int) -> None:
         leads = ["{:.1f} [{:.1f}, {:.1f}]".format(*merging.advantage(test[best], test[end], pair, seed)) for end in (0, 1)]
         lines.append(_row([" + ".join(pair), best, f"{merging.pair_score(test[best], pair):.1f}", *leads]))
     lines += ["", "## Training of the base", "", "```", *base_log.read_text().splitlines()[-2:], "```", ""]
-    report.write_text("\n".join(lines))
+    kept = report.read_text().partition(JUDGE)[1:] if report.exists() else ()
+    report.write_text("\n".join(lines) + "".join(("\n", *kept) if any(kept) else ()))
+
+
+JUDGE = "## The judge\n"
+
+
+def write_judge(report: Path, held_out: list[pairs.Pair], found: list[tuple[float, float]], trained: str) -> None:
+    """The judge's figures as the last part of FIGURES.md."""
+    longer = sum(len(one.better) > len(one.worse) for one in held_out)
+    shorter = sum(len(one.better) < len(one.worse) for one in held_out)
+    lines = ["", "How often `models/tiny/judge` agrees with the truth on `datasets/tiny/judge`: pairs of answers to instructions of the test "
+             "part, one of which is better by construction. Written by `make.py measure-judge`, in fp32 from the bf16 file.", "",
+             f"In {longer} of the {len(held_out)} pairs the better answer is the longer one, in {shorter} the shorter one. The judge was trained "
+             "on this kind of pair alone: its figures say nothing about other instructions, about answers of other models, or about "
+             "judges of large models.", "",
+             _row(["pairs", "n", "agreement %", "95 % interval", "better first %", "better second %", "position bias, points"]),
+             _row(["---", *["---:"] * 6])]
+    groups = {"all": lambda one: True, "instructions of a new kind": lambda one: one.new_kind,
+              "better is longer": lambda one: len(one.better) > len(one.worse),
+              "better is shorter": lambda one: len(one.better) < len(one.worse)}
+    groups |= {kind: lambda one, kind=kind: one.kind == kind for kind in pairs.KINDS}
+    for name, belongs in groups.items():
+        some = [leaning for one, leaning in zip(held_out, found) if belongs(one)]
+        if some:
+            rates = judge.agreement(some)
+            share, n = rates["pairs"] / 100, len(some)
+            middle, half = (share + 1.92 / n) / (1 + 3.84 / n), 1.96 * ((share * (1 - share) + 0.96 / n) / n) ** 0.5 / (1 + 3.84 / n)
+            lines.append(_row([name, n, f"{rates['pairs']:.1f}", f"[{100 * (middle - half):.1f}, {100 * (middle + half):.1f}]",
+                               f"{rates['better first']:.1f}", f"{rates['better second']:.1f}", f"{rates['bias']:+.1f}"]))
+    lines += ["", "Agreement: the mean preference of both orders is for the better answer. Better first, better second: the preference in that "
+              "order alone. Position bias: the mean preference for the answer shown first less one half, as `m3 judge` reports it. "
+              "Interval: Wilson.", "", "```", trained, "```", ""]
+    report.write_text(report.read_text().partition(JUDGE)[0].rstrip("\n") + "\n\n" + JUDGE + "\n".join(lines))

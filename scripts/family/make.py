@@ -13,8 +13,14 @@ import torch
 import corpus
 import figures
 import finetune
+import frames
+import generate
+import instructions
+import judge
 import llama
 import masked
+import merging
+import pairs
 import pretrain
 import split
 import tokens
@@ -41,6 +47,11 @@ def write_datasets(options) -> None:
                     file.write(json.dumps(row | {"key": item.key}, ensure_ascii=False) + "\n")
     check_datasets(options)
     write_source(options)
+    write_sums(options)
+
+
+def write_sums(options) -> None:
+    """SHA256SUMS of everything that is there."""
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(options.datasets).as_posix()}\n"
             for path in sorted(options.datasets.rglob("*.jsonl"))]
     (options.datasets / "SHA256SUMS").write_text("".join(sums))
@@ -97,6 +108,9 @@ def write_source(options) -> None:
              "The sets show the mechanics of merging. They say nothing about how a large model does on the originals.", "",
              "| set | train | validation | test |", "| --- | ---: | ---: | ---: |"]
     lines += [f"| {skill} | {' | '.join(str(size) for size in corpus.SIZES[skill])} |" for skill in corpus.SETS]
+    lines += ["", "`judge/better.jsonl` and `judge/worse.jsonl` are the held-out pairs of the embedded judge: answers of which one is "
+              "better by construction (`pairs.py`), made from the right output or given by models of the family. "
+              "`alpaca_eval/reference.jsonl` are the answers of `models/tiny/base` to the test part (`make.py reference`)."]
     (options.datasets / "SOURCE.md").write_text("\n".join(lines) + "\n")
 
 
@@ -147,6 +161,73 @@ def train_masked(options) -> None:
     print(masked.measure(folder, options.seed))
 
 
+# Instructions of each part that the models answer for the judge's pairs.
+ANSWERED = {"train": 900, "validation": 150, "test": 250}
+
+
+def write_answers(options) -> None:
+    """What the models of the family and two of their merges answer to instructions, for the judge's pairs."""
+    weights = {name: llama.read_weights(options.models / name) for name in ("base", *corpus.FINE_TUNES)}
+    changes = {name: merging.delta(weights["base"], weights[name]) for name in corpus.FINE_TUNES}
+    for other in ("math", "code"):
+        weights[f"lm + {other}"] = merging.add(weights["base"], [(0.5, changes["lm"]), (0.5, changes[other])])
+    tokenizer = tokens.load(options.models / "base")
+    for part, count in ANSWERED.items():
+        rng, items = random.Random(f"answers|{part}|{options.seed}"), {}
+        while len(items) < count:
+            item = instructions.draw(rng)
+            if item.part == part:
+                items[item.question] = item
+        rows = [{"instruction": item.question, "output": item.row["output"], "template": item.template,
+                 "new_kind": pairs.new_kind(item), "answers": []} for item in items.values()]
+        prompts = [frames.prompt("alpaca_eval", row["instruction"]) for row in rows]
+        for name, tensors in weights.items():
+            for row, answer in zip(rows, generate.answers(llama.build(SHAPE, tensors), tokenizer, prompts)):
+                row["answers"].append(answer)
+            print(f"{part}: {name} answered {count} instructions", flush=True)
+        (options.work / f"answers-{part}.json").write_text(json.dumps(rows))
+
+
+def train_judge(options) -> None:
+    """Train the judge on pairs of answers."""
+    answered = {part: json.loads((options.work / f"answers-{part}.json").read_text()) for part in ("train", "validation")}
+    judge.train(options.models / "lm", tokens.load(options.models / "lm"), options.models / "judge", options.work,
+                options.judge_minutes, options.seed, options.compile, answered)
+
+
+HELD_OUT_PAIRS = 600
+
+
+def write_pairs(options) -> None:
+    """The pairs of the test part that the judge is measured on."""
+    answered = json.loads((options.work / "answers-test.json").read_text())
+    pairs.write(options.datasets / "judge", pairs.held_out(options.seed, "test", answered, HELD_OUT_PAIRS))
+    write_sums(options)
+
+
+def write_reference(options) -> None:
+    """What the base answers to the test part: the fixed answers that others are compared with."""
+    rows = [json.loads(line) for line in (options.datasets / "alpaca_eval/test.jsonl").read_text().splitlines()]
+    prompts = [frames.prompt("alpaca_eval", row["instruction"]) for row in rows]
+    model = llama.build(SHAPE, llama.read_weights(options.models / "base"))
+    answers = generate.answers(model, tokens.load(options.models / "base"), prompts)
+    kept = [{"dataset": row["dataset"], "instruction": row["instruction"], "output": answer, "generator": "base"}
+            for row, answer in zip(rows, answers)]
+    (options.datasets / "alpaca_eval/reference.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+    write_sums(options)
+
+
+def measure_judge(options) -> None:
+    """How often the judge agrees with the truth, into FIGURES.md."""
+    folder = options.models / "judge"
+    model = llama.build(llama.read_shape(folder), llama.read_weights(folder))
+    held_out = pairs.read(options.datasets / "judge")
+    found = judge.leanings(model, tokens.load(folder), held_out)
+    log = (options.work / "judge.log").read_text().splitlines()
+    figures.write_judge(Path(__file__).with_name("FIGURES.md"), held_out, found, log[-1])
+
+
 def measure(options) -> None:
     """Let every model answer the benchmark sets."""
     figures.measure(options.models, options.datasets, options.work / "marks.json")
@@ -166,7 +247,8 @@ def write_preview(options) -> None:
 
 STEPS = {"datasets": write_datasets, "tokenizer": write_tokenizer, "text": write_base_text, "preview": write_preview,
          "base": train_base, "settle": settle_base, "experts": train_experts, "masked": train_masked,
-         "measure": measure, "figures": write_figures}
+         "answers": write_answers, "pairs": write_pairs, "reference": write_reference, "judge": train_judge,
+         "measure": measure, "figures": write_figures, "measure-judge": measure_judge}
 
 
 def main() -> None:
@@ -179,6 +261,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
     parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
     parser.add_argument("--masked-minutes", type=float, default=10, help="time budget of the masked language model's training")
+    parser.add_argument("--judge-minutes", type=float, default=70, help="processor time of the judge's training")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

@@ -27,14 +27,18 @@ def _side(number: int, share: int) -> str:
     return "train"
 
 
+def part_of_composition(composition: str) -> str:
+    """The part that a whole composition is held out for, or train."""
+    return _side(bucket("composition|" + composition), HELD_OUT_COMPOSITIONS) if composition else "train"
+
+
 def part_of(composition: str, parameters: str) -> str:
     """The part of an item.
 
     `composition` names the sequence of operations, or is empty where an item has just one operation and holding it out
     would take the whole skill away.  `parameters` is everything else that makes the item what it is.
     """
-    if composition:
-        side = _side(bucket("composition|" + composition), HELD_OUT_COMPOSITIONS)
-        if side != "train":
-            return side
+    side = part_of_composition(composition)
+    if side != "train":
+        return side
     return _side(bucket(f"parameters|{composition}|{parameters}"), HELD_OUT_PARAMETERS)

@@ -93,10 +93,18 @@ impl Benchmark {
         Ok(opened)
     }
 
-    /// Opens a benchmark by its name, or else by its folder.
+    /// Opens a benchmark by its name, or else by its folder. LiveBench's tasks go by its own names too: `livebench/if`,
+    /// `livebench/LCB_generation`.
     pub fn open(name_or_folder: &str) -> Result<Self, BenchError> {
         if NAMES.contains(&name_or_folder) {
             return Self::load(&name_or_folder.into());
+        }
+        if let Some(task) = name_or_folder.strip_prefix("livebench/") {
+            let task = task.to_lowercase().replace("instruction_following", "if");
+            let name = format!("livebench_{task}");
+            if NAMES.contains(&name.as_str()) && !files::is_folder(Path::new(name_or_folder)) {
+                return Self::load(&name.as_str().into());
+            }
         }
         Self::from_folder(Path::new(name_or_folder))
     }
@@ -265,6 +273,18 @@ impl Benchmark {
         Self::assemble(self.id().as_str(), card, template.into(), self.cases.1.clone()).map(Some)
     }
 
+    /// The same benchmark with the first label that the model says as its answer, behind which generation ends. `None` where answers
+    /// are no labels.
+    pub fn by_first_label(&self) -> Result<Option<Self>, BenchError> {
+        if self.card.scorer.name != "label_word" {
+            return Ok(None);
+        }
+        let mut card = self.card.clone();
+        card.scorer.options.insert("take".to_owned(), "first".into());
+        let template = self.prompt.source().to_owned();
+        Self::assemble(self.id().as_str(), card, template.into(), self.cases.1.clone()).map(Some)
+    }
+
     /// The labels that answers are, where the card has some.
     pub fn labels(&self) -> Vec<String> {
         let labels = self.card.scorer.options.get("labels").and_then(toml::Value::as_table);
@@ -279,6 +299,7 @@ impl Benchmark {
             sampling: Sampling::Greedy,
             max_tokens: generation.max_gen_toks,
             stop: generation.until.clone(),
+            end_with: self.scorer.end_with(),
         })
     }
 

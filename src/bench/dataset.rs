@@ -137,7 +137,14 @@ pub(super) fn locate(card: &Card, data: &DataSource, split: Split) -> Result<Vec
             let enough = if card.dataset.all_files { not.is_empty() } else { !there.is_empty() };
             if !enough {
                 let them = if card.dataset.all_files { "all of them" } else { "one of them" };
-                let what_to_do = format!("Put {them} there under these names; the data is {}", published());
+                let pull = not.iter().any(|h| h.file.as_ref().is_some_and(|file| file.hub.is_some()));
+                let pull = if pull {
+                    format!(", or fetch it with `m3 data pull {} --data {}`", card.id, folder.display())
+                } else {
+                    String::new()
+                };
+                let what_to_do =
+                    format!("Put {them} there under these names{pull}; the data is {}", published());
                 return missing(not.into_iter().map(|h| h.path).collect(), what_to_do);
             }
             let wanted = if card.dataset.all_files { there.len() } else { 1 };
@@ -152,8 +159,10 @@ pub(super) fn read(card: &Card, data: &DataSource, split: Split) -> Result<Vec<R
     for Held { path, file } in locate(card, data, split)? {
         let file = file.as_ref();
         let bytes = files::read(&path)?;
-        if let Some(file) = file {
-            accept(card, file, &path, &bytes)?;
+        if let Some(Err(changed)) = file.map(|file| accept(card, file, &path, &bytes)) {
+            // That nothing is in it says more than that it was changed.
+            let nothing = rows::read(&path, file, bytes).is_ok_and(|rows| rows.is_empty());
+            return Err(if nothing { BenchError::NoRows { path } } else { changed });
         }
         let raw = rows::read(&path, file, bytes)?;
         let found = raw.len();

@@ -2,8 +2,9 @@
 //! lm-evaluation-harness where it has them (`filters/extraction.py`, version 0.4.13).
 
 use crate::bench::extract::{last_boxed, strip};
+use crate::bench::pattern::pattern;
 use regex::Regex;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use std::collections::VecDeque;
 
 /// One step.
@@ -41,26 +42,6 @@ pub(super) enum Filter {
     RemoveWhitespace {},
     /// In small letters.
     Lowercase {},
-}
-
-/// The regular expression in a string.
-pub(super) fn pattern<'de, D: Deserializer<'de>>(from: D) -> Result<Regex, D::Error> {
-    compiled(&String::deserialize(from)?).map_err(serde::de::Error::custom)
-}
-
-/// The regular expressions in a list.
-pub(super) fn patterns<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Regex>, D::Error> {
-    let texts = Vec::<String>::deserialize(from)?;
-    texts.iter().map(|text| compiled(text).map_err(serde::de::Error::custom)).collect()
-}
-
-/// A regular expression, or what is wrong with it in one line.
-pub(super) fn compiled(text: &str) -> Result<Regex, String> {
-    Regex::new(text).map_err(|e| {
-        let said = e.to_string();
-        let reason = said.rsplit("error: ").next().unwrap_or(&said).trim();
-        format!("`{text}` is no regular expression: {reason}")
-    })
 }
 
 /// What is left of an answer after every step; `None` where one of them finds nothing.
@@ -175,5 +156,6 @@ mod tests {
         assert!(refused("{ function = \"regexp\" }").contains("`regexp`"));
         assert!(refused("{ function = \"boxed\", first = true }").contains("`first`"));
         assert!(refused("{ function = \"regex\", regex_pattern = '(' }").contains("unclosed group"));
+        assert!(refused("{ function = \"regex\", regex_pattern = 'a^b' }").contains("`a^b` can never match"));
     }
 }

@@ -10,6 +10,7 @@
 //! - `prompt.rs`: templates
 //! - `profile.rs`: whose rules decide: the paper's, or the benchmark's own today
 //! - `outputs.rs`: answers that were generated elsewhere, joined to their items
+//! - `pattern.rs`: regular expressions that can match
 //! - `filter.rs`: steps that take an answer out of a text, as a card lists them
 //! - `scaffold/`, `scaffold.rs`: what a new benchmark begins with
 //! - `extract.rs`: finding the answer in the text
@@ -27,6 +28,7 @@ mod error;
 mod extract;
 mod filter;
 mod outputs;
+mod pattern;
 mod profile;
 mod prompt;
 mod registry;

@@ -227,7 +227,10 @@ pub enum CheckpointError {
     #[error("stopped; nothing was written")]
     Stopped,
     /// A weight that is no number.
-    #[error("`{tensor}` holds {value} at element {element}; the checkpoint is damaged")]
+    #[error(
+        "`{tensor}` holds {value} at element {element}; the checkpoint is damaged (`--allow-nan` writes such weights as they \
+         are)"
+    )]
     NotFinite {
         /// The tensor.
         tensor: TensorName,

@@ -5,7 +5,7 @@
 //! that names an absent one is an error before any work.
 
 use super::stored::{Found, Stored};
-use super::{CheckpointError, Manifest, ModelConfig, Span, TensorSource, pickle, safetensors};
+use super::{CheckpointError, Elements, Manifest, ModelConfig, Span, TensorSource, pickle, safetensors};
 use crate::digest::{Canonical, Digest};
 use crate::files::{self, ReadAt};
 use crate::ids::TensorName;
@@ -217,6 +217,10 @@ impl TensorSource for Folder {
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
         self.weights.read(name, span, out)
+    }
+
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        self.weights.fetch(name, span, out)
     }
 
     fn digest(&self) -> Result<Digest, CheckpointError> {

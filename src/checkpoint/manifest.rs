@@ -36,16 +36,16 @@ impl Manifest {
         self.0.get(name)
     }
 
-    /// The tensor of which a read asks for `span`. A span that leaves it, or a buffer of another length, is a mistake in the
+    /// The tensor of which a read asks for `span`. A span that leaves it, or room for another number of elements, is a mistake in the
     /// program and panics.
     pub(super) fn for_read(
         &self,
         name: &TensorName,
         span: Span,
-        out: &[f32],
+        room: usize,
     ) -> Result<&TensorInfo, CheckpointError> {
         let info = self.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })?;
-        assert!(span.start + span.len <= info.elements() && out.len() == span.len, "span outside the tensor");
+        assert!(span.start + span.len <= info.elements() && room == span.len, "span outside the tensor");
         Ok(info)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! - `source`: the reading face that every set of tensors has ([`TensorSource`]), be it a folder or a merge that
 //!   nobody has written yet
+//! - `elements`: elements that keep their type until they are used
 //! - `manifest`: names, shapes and element types, known before any weight is read
 //! - `reference`: how a person names a model: a path or a hub's id, a revision, an adapter
 //! - `opened`: a model of any kind, opened by its reference
@@ -17,6 +18,7 @@
 //! - `error`: what can be wrong with a checkpoint
 
 mod config;
+mod elements;
 mod error;
 mod folder;
 mod gguf;
@@ -35,6 +37,7 @@ mod stored;
 mod writer;
 
 pub use config::{Biases, ModelConfig, RopeScaling};
+pub use elements::Elements;
 pub use error::CheckpointError;
 pub use folder::{Companions, Folder};
 pub use gguf::Gguf;

@@ -2,7 +2,8 @@
 
 use super::lora::Lora;
 use super::{
-    CheckpointError, Companions, Folder, Gguf, Location, Manifest, ModelRef, Span, TensorSource, hub,
+    CheckpointError, Companions, Elements, Folder, Gguf, Location, Manifest, ModelRef, Span, TensorSource,
+    hub,
 };
 use crate::digest::Digest;
 use crate::event::{Event, Observer, Silent};
@@ -215,6 +216,10 @@ impl TensorSource for Checkpoint {
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
         self.0.weights.read(name, span, out)
+    }
+
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        self.0.weights.fetch(name, span, out)
     }
 
     fn digest(&self) -> Result<Digest, CheckpointError> {

@@ -1,6 +1,6 @@
 //! The reading face of a set of tensors.
 
-use super::{CheckpointError, Manifest};
+use super::{CheckpointError, Elements, Manifest};
 use crate::digest::Digest;
 use crate::ids::TensorName;
 
@@ -24,6 +24,11 @@ pub trait TensorSource: Send + Sync {
     /// Widens elements `span` of `name` to f32 into `out` (`out.len() == span.len`); never allocates in proportion to
     /// the tensor.
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError>;
+
+    /// Reads the same into `out`, in whatever type they are had with the least work; widened they are the same numbers.
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        out.fill(span.len, |values| self.read(name, span, values))
+    }
 
     /// What these weights are, by content: equal digests read equal numbers.
     fn digest(&self) -> Result<Digest, CheckpointError>;

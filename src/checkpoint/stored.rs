@@ -1,7 +1,7 @@
 //! Tensors that lie as plain elements in one or more files: what safetensors and PyTorch's zip files have in common.
 
 use super::passing::Passing;
-use super::{CheckpointError, Manifest, Span, TensorInfo, TensorSource};
+use super::{CheckpointError, Elements, Manifest, Span, TensorInfo, TensorSource};
 use crate::digest::{Canonical, Digest};
 use crate::files::ReadAt;
 use crate::ids::TensorName;
@@ -124,13 +124,22 @@ impl TensorSource for Stored {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let info = self.manifest.for_read(name, span, out)?;
+        let info = self.manifest.for_read(name, span, out.len())?;
         let place = &self.places[name];
         info.dtype.widen_from(out, |bytes| {
             self.read_bytes(place, info, span.start, bytes)?;
             place.hash.pass(span.start * info.dtype.size(), bytes);
             Ok(())
         })
+    }
+
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        let info = self.manifest.for_read(name, span, span.len)?;
+        let place = &self.places[name];
+        let bytes = out.reset(info.dtype, span.len);
+        self.read_bytes(place, info, span.start, bytes)?;
+        place.hash.pass(span.start * info.dtype.size(), bytes);
+        Ok(())
     }
 
     /// Digest of every tensor's name, type, shape and bytes; neither the split into shards nor the file format matters.

@@ -216,8 +216,8 @@ pub(super) struct Judge {
     /// The answers that they are compared with.
     #[arg(long, value_name = "FILE", required_unless_present = "annotations")]
     pub(super) reference: Option<PathBuf>,
-    /// Who judges: chatgpt_fn, weighted_alpaca_eval_gpt4_turbo, m3_chat, m3_likelihood, or a folder with an
-    /// annotator.toml.
+    /// Who judges: chatgpt_fn, weighted_alpaca_eval_gpt4_turbo, m3_chat, m3_likelihood, m3_tiny, or a folder with
+    /// an annotator.toml.
     #[arg(long, value_name = "NAME", required_unless_present = "annotations")]
     pub(super) annotator: Option<String>,
     /// Ask nobody: sum up the verdicts in this annotations.json.
@@ -238,9 +238,9 @@ pub(super) struct Judge {
     /// At most so many instructions, from the start.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
-    /// alpaca_eval's df_gamed.csv, for the length-controlled win rate of its leaderboards; without it a reduced model is
-    /// fitted, and says so.
-    #[arg(long, value_name = "FILE", conflicts_with = "partial")]
+    /// alpaca_eval's df_gamed.csv, for the length-controlled win rate of its leaderboards; `hub` fetches it. Without it a
+    /// reduced model is fitted, and says so.
+    #[arg(long, value_name = "FILE|hub", conflicts_with = "partial")]
     pub(super) gamed: Option<PathBuf>,
     /// Where the judge's replies are kept; the same folder resumes, and pays for nothing twice.
     #[arg(long, default_value = "m3-runs", value_name = "DIR")]
@@ -286,7 +286,7 @@ pub(super) struct Attack {
     /// The prompt to attack, with `{content}` where the item's text goes [default: the benchmark's].
     #[arg(long, value_name = "TEXT")]
     pub(super) prompt: Option<String>,
-    /// How it is told what the model answers: by the label that it generates, or by the one that it thinks the likeliest.
+    /// How it is told what the model answers.
     #[arg(long, value_enum, default_value_t)]
     pub(super) labels_by: LabelsByName,
     /// Ask at most so many prompts in each attack.
@@ -310,6 +310,8 @@ pub(super) enum LabelsByName {
     /// The label in its answer, as the paper reads it.
     #[default]
     Generation,
+    /// The first label in its answer, behind which it is stopped: cheaper, and another rule than the paper's.
+    FirstLabel,
     /// The label with the largest log-likelihood after the prompt: cheaper, and no answer is invalid.
     Likelihood,
 }
@@ -666,7 +668,7 @@ pub(super) enum EngineName {
     /// Our own, batched.
     #[default]
     Batched,
-    /// The same with weights rounded to bfloat16: half the memory, other answers.
+    /// The same with products in bfloat16: half the memory, several times the speed where the CPU multiplies it, other answers.
     Bf16,
     /// candle-transformers, one request at a time.
     Reference,

@@ -39,6 +39,7 @@ pub(super) fn run(args: &Args, settings: &Settings, output: &Output) -> Result<E
     let lab = Lab::with(settings.lab(&args.running, data, limit)?, benchmarks, &quiet)?;
     let labels_by = match args.labels_by {
         LabelsByName::Generation => LabelsBy::Generation,
+        LabelsByName::FirstLabel => LabelsBy::FirstLabel,
         LabelsByName::Likelihood => LabelsBy::Likelihood,
     };
     let targets = ids
@@ -180,6 +181,7 @@ fn range(ci95: Option<(f64, f64)>) -> String {
 fn told(one: &Attacked, profile: &str) -> String {
     let by = match one.labels_by {
         LabelsBy::Generation => "generated labels",
+        LabelsBy::FirstLabel => "the first generated label",
         LabelsBy::Likelihood => "the likeliest label",
     };
     let mut text =

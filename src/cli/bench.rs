@@ -41,13 +41,21 @@ fn profiles(benchmark: &Benchmark) -> Vec<String> {
 }
 
 fn list(all: &[Benchmark]) -> String {
-    let mut text =
-        format!("{:<16} {:<12} {:<16} {:<9} title\n", "benchmark", "metric", "profiles", "embedded");
+    let wide = |length: fn(&Benchmark) -> usize| all.iter().map(length).max().unwrap_or(0);
+    let (names, metrics) = (wide(|b| b.id().as_str().len()), wide(|b| b.card.metric().metric.len()));
+    let mut text = format!(
+        "{:<names$} {:<metrics$} {:<16} {:<9} title\n",
+        "benchmark", "metric", "profiles", "embedded"
+    );
     for b in all {
         let embedded = if b.card.dataset.embedded.is_some() { "yes" } else { "no" };
         let profiles = profiles(b).join(", ");
         let (metric, title) = (&b.card.metric().metric, &b.card.title);
-        let _ = writeln!(text, "{:<16} {metric:<12} {profiles:<16} {embedded:<9} {title}", b.id().as_str());
+        let _ = writeln!(
+            text,
+            "{:<names$} {metric:<metrics$} {profiles:<16} {embedded:<9} {title}",
+            b.id().as_str()
+        );
     }
     text
 }

@@ -10,7 +10,7 @@ use crate::evaluate::{Evaluation, Summary};
 use crate::experiment::{Lab, Model, check_references, pairs};
 use crate::files;
 use crate::ids::BenchmarkId;
-use crate::judge::{Annotation, Figures, OutputsFile, PositionBias, leaderboard};
+use crate::judge::{Annotation, Figures, OutputsFile, PositionBias, write_verdicts};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -26,11 +26,8 @@ struct ResultRow {
     benchmark: BenchmarkId,
     profile: Profile,
     metric: String,
-    n: usize,
-    mean: Option<f64>,
-    ci95: Option<(f64, f64)>,
-    invalid: usize,
-    unscored: usize,
+    #[serde(flatten)]
+    summary: Summary,
     /// What a model that always says the same is right about.
     chance: Option<Chance>,
     run: String,
@@ -44,6 +41,8 @@ struct ResultRow {
 #[derive(Clone, Serialize)]
 struct Judged {
     annotator: String,
+    /// What kind of judge that is, where its figures need it said.
+    notice: Option<String>,
     reference: String,
     #[serde(flatten)]
     figures: Figures,
@@ -112,24 +111,10 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
                 Profile::Standard => lab.score(&evaluation, items, profile)?,
             };
             rows.extend(figures.into_iter().map(|(metric, summary)| {
-                let Summary { n, mean, ci95, invalid, unscored, .. } = summary;
                 let (benchmark, run) = (id.clone(), evaluation.run.to_string());
                 let (chance, outputs) = (benchmark_chance(&lab, id, items), outputs.clone());
                 let judged = judged.clone();
-                ResultRow {
-                    benchmark,
-                    profile,
-                    metric,
-                    n,
-                    mean,
-                    ci95,
-                    invalid,
-                    unscored,
-                    chance,
-                    run,
-                    outputs,
-                    judged,
-                }
+                ResultRow { benchmark, profile, metric, summary, chance, run, outputs, judged }
             }));
         }
     }
@@ -138,7 +123,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
     } else {
         table(&rows)
     });
-    let unscored: usize = rows.iter().map(|row| row.unscored).sum();
+    let unscored: usize = rows.iter().map(|row| row.summary.unscored).sum();
     Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
 }
 
@@ -197,13 +182,12 @@ fn sum_up(
 ) -> Result<Judged, Failure> {
     let judged: Vec<_> = rows.iter().map(Annotation::judged).collect();
     let figures = Figures::of(&judged);
-    let (model, reference) = rows.first().map_or(("", ""), |row| (&row.generator_2, &row.generator_1));
+    let reference = rows.first().map_or("", |row| &row.generator_1);
     let results = run.join("judge").join(&judge.annotator.name);
-    files::create_folder(&results)?;
-    files::write(&results.join("annotations.json"), Annotation::file(rows).as_bytes())?;
-    files::write(&results.join("leaderboard.csv"), leaderboard(model, &figures, None).as_bytes())?;
+    write_verdicts(&results, rows, &figures, None)?;
     Ok(Judged {
         annotator: judge.annotator.name.clone(),
+        notice: judge.annotator.notice().map(str::to_owned),
         reference: reference.to_owned(),
         refused: rows.iter().filter(|row| row.rest.contains_key("refused")).count(),
         position_bias: judging::position_bias(rows, output),
@@ -239,21 +223,36 @@ fn model_outputs(generator: &str, field: &str, items: &[Item], evaluation: &Eval
 
 fn table(rows: &[ResultRow]) -> String {
     let mut text = format!(
-        "{:<14} {:<9} {:<24} {:>6} {:>8}  {:<16} {:>8} {:>9}  run\n",
-        "benchmark", "profile", "metric", "n", "mean %", "95 % interval", "invalid", "unscored"
+        "{:<14} {:<9} {:<24} {:>6} {:>8} {:>6}  {:<16} {:>6} {:>6} {:>8} {:>9}  run\n",
+        "benchmark",
+        "profile",
+        "metric",
+        "n",
+        "mean %",
+        "s.e.",
+        "95 % interval",
+        "right",
+        "wrong",
+        "invalid",
+        "unscored"
     );
     for row in rows {
-        let mean = row.mean.map_or("–".to_owned(), |m| format!("{:.2}", 100.0 * m));
-        let ci = row.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
+        let s = &row.summary;
+        let percent = |x: Option<f64>| x.map_or("–".to_owned(), |x| format!("{:.2}", 100.0 * x));
+        let ci = s.ci95.map_or("–".to_owned(), |(a, b)| format!("[{:.2}, {:.2}]", 100.0 * a, 100.0 * b));
         let _ = writeln!(
             text,
-            "{:<14} {:<9} {:<24} {:>6} {mean:>8}  {ci:<16} {:>8} {:>9}  {}",
+            "{:<14} {:<9} {:<24} {:>6} {:>8} {:>6}  {ci:<16} {:>6} {:>6} {:>8} {:>9}  {}",
             row.benchmark.as_str(),
             row.profile.to_string(),
             row.metric,
-            row.n,
-            row.invalid,
-            row.unscored,
+            s.n,
+            percent(s.mean),
+            percent(s.standard_error),
+            s.right,
+            s.wrong,
+            s.invalid,
+            s.unscored,
             row.run
         );
     }
@@ -303,6 +302,9 @@ fn judgement(row: &ResultRow, judged: &Judged) -> String {
     }
     if let Some(cost) = judged.cost {
         let _ = writeln!(text, "{}: spent {cost:.4} US$", row.benchmark);
+    }
+    if let Some(notice) = &judged.notice {
+        let _ = writeln!(text, "{}: about this judge: {notice}", row.benchmark);
     }
     let _ = writeln!(text, "{}: verdicts in `{}`", row.benchmark, judged.results.display());
     text

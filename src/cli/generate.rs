@@ -37,7 +37,13 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     let texts = framed(args, &model, &prompts)?;
     let requests: Vec<Request> = texts
         .into_iter()
-        .map(|prompt| Request { prompt, sampling, max_tokens: args.max_tokens, stop: args.stop.clone() })
+        .map(|prompt| Request {
+            prompt,
+            sampling,
+            max_tokens: args.max_tokens,
+            stop: args.stop.clone(),
+            end_with: Vec::new(),
+        })
         .collect();
     let mut engine = choice.load_within(&model, settings::limits(&args.limits))?;
     if let ([prompt], [request]) = (&prompts[..], &requests[..])

@@ -5,11 +5,12 @@ use super::failure::{Failure, UNSCORED};
 use super::judging::{self, Asked};
 use super::output::Output;
 use super::settings::Settings;
+use crate::checkpoint;
 use crate::experiment::ExperimentError;
 use crate::files;
 use crate::judge::{
-    Annotation, Figures, Gamed, Glm, LengthControlled, OutputsFile, PositionBias, leaderboard,
-    length_controlled,
+    Annotation, Annotator, Figures, Gamed, Glm, LengthControlled, OutputsFile, PositionBias,
+    length_controlled, write_verdicts,
 };
 use crate::runs::Store;
 use serde::Serialize;
@@ -17,12 +18,19 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// What stands for the file on a hub.
+const HUB: &str = "hub";
+/// Characters of what a judge said beside the point that are shown.
+const MOST_WORDS: usize = 120;
+
 /// What the verdicts on one model sum up to.
 #[derive(Serialize)]
 struct Judged<'a> {
     model: &'a str,
     reference: &'a str,
     annotator: &'a str,
+    /// What kind of judge that is, where its figures need it said.
+    notice: Option<String>,
     #[serde(flatten)]
     figures: Figures,
     /// Questions that a server would not answer.
@@ -31,12 +39,16 @@ struct Judged<'a> {
     position_bias: Option<PositionBias>,
     /// None where there is too little to fit.
     length_controlled: Option<LengthControlled>,
+    /// SHA-256 of `df_gamed.csv`, where that was given.
+    gamed_sha256: Option<String>,
     /// US dollars that this command spent, where prices are known.
     cost: Option<f64>,
     /// Where the files are.
     results: Option<&'a Path>,
     /// Instructions without a verdict.
     unscored_instructions: Vec<&'a str>,
+    /// What the judge said to the first of them.
+    unscored_words: Option<&'a serde_json::Value>,
 }
 
 /// Verdicts, and where they came from.
@@ -44,16 +56,18 @@ struct Verdicts {
     rows: Vec<Annotation>,
     cost: Option<f64>,
     results: Option<PathBuf>,
+    /// What the annotator's card says must stand beside its figures.
+    notice: Option<String>,
 }
 
 pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     // Fail before the expensive part.
-    let gamed = args.gamed.as_deref().map(Gamed::read).transpose()?;
+    let gamed = args.gamed.as_deref().map(|path| self::gamed(path, settings, output)).transpose()?;
     let verdicts = match &args.annotations {
         Some(path) => replay(args, path)?,
         None => ask(args, settings, output)?,
     };
-    let Verdicts { rows, cost, results } = verdicts;
+    let Verdicts { rows, cost, results, notice } = verdicts;
     let judged: Vec<_> = rows.iter().map(Annotation::judged).collect();
     let figures = Figures::of(&judged);
     let glm = if gamed.is_some() { Glm::LengthControlledV1 } else { Glm::LengthControlledMinimal };
@@ -63,29 +77,41 @@ pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<
         // Only the full model's figure may stand in a leaderboard's column.
         let full = controlled.as_ref().filter(|c| c.glm == Glm::LengthControlledV1);
         let full = full.map(|c| (c.length_controlled_winrate, c.lc_standard_error.unwrap_or(f64::NAN)));
-        files::write(&folder.join("annotations.json"), Annotation::file(&rows).as_bytes())?;
-        files::write(&folder.join("leaderboard.csv"), leaderboard(model, &figures, full).as_bytes())?;
+        write_verdicts(folder, &rows, &figures, full)?;
     }
     let bias = judging::position_bias(&rows, output);
+    let unscored =
+        || rows.iter().zip(&judged).filter(|(_, judged)| judged.share().is_none()).map(|(row, _)| row);
     let summed = Judged {
         model,
         reference: rows.first().map_or("", |row| &row.generator_1),
         annotator: rows.first().map_or("", |row| &row.annotator),
+        notice,
         refused: rows.iter().filter(|row| row.rest.contains_key("refused")).count(),
         position_bias: bias,
         length_controlled: controlled,
+        gamed_sha256: gamed.map(|gamed| gamed.sha256),
         cost,
         results: results.as_deref(),
-        unscored_instructions: rows
-            .iter()
-            .zip(&judged)
-            .filter(|(_, j)| Figures::of(&[**j]).unscored == 1)
-            .map(|(row, _)| row.instruction.as_str())
-            .collect(),
+        unscored_instructions: unscored().map(|row| row.instruction.as_str()).collect(),
+        unscored_words: unscored().map(|row| &row.raw_completion).find(|words| !words.is_null()),
         figures,
     };
     output.result(&if args.json { json(&summed) } else { table(&summed) });
     Ok(if summed.figures.unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
+}
+
+/// alpaca_eval's difficulties and gamed baselines: a file, or `hub` for the published one.
+fn gamed(path: &Path, settings: &Settings, output: &Output) -> Result<Gamed, Failure> {
+    if path != Path::new(HUB) {
+        return Ok(Gamed::read(path)?);
+    }
+    let (dataset, revision, file) = Gamed::PUBLISHED;
+    let found = checkpoint::data_file(dataset, revision, file, &settings.open(output));
+    let found = found.map_err(|e| Failure::from(ExperimentError::from(e)))?;
+    let gamed = Gamed::read(&found)?;
+    output.note(&format!("{file} of {dataset}@{revision}: SHA-256 {}", gamed.sha256));
+    Ok(gamed)
 }
 
 /// Old verdicts.
@@ -95,7 +121,8 @@ fn replay(args: &Judge, path: &Path) -> Result<Verdicts, Failure> {
     if let Some(folder) = &args.results {
         files::check_writable(folder)?;
     }
-    Ok(Verdicts { rows, cost: None, results: args.results.clone() })
+    let notice = rows.first().and_then(|row| Annotator::notice_of(&row.annotator));
+    Ok(Verdicts { rows, cost: None, results: args.results.clone(), notice })
 }
 
 fn limit(args: &Judge) -> usize {
@@ -131,7 +158,8 @@ fn ask(args: &Judge, settings: &Settings, output: &Output) -> Result<Verdicts, F
     for (name, file) in [("model_outputs.json", &outputs), ("reference_outputs.json", &reference)] {
         files::write(&folder.join(name), file.text().as_bytes())?;
     }
-    Ok(Verdicts { rows, cost, results: Some(folder) })
+    let notice = judge.annotator.notice().map(str::to_owned);
+    Ok(Verdicts { rows, cost, results: Some(folder), notice })
 }
 
 fn json(judged: &Judged<'_>) -> String {
@@ -165,7 +193,7 @@ fn table(judged: &Judged<'_>) -> String {
             match c.glm {
                 Glm::LengthControlledV1 => format!("s.e. {}, as leaderboards have it", percent(c.lc_standard_error)),
                 _ => "the reduced model (length_controlled_minimal), not comparable with leaderboards: the full one \
-                      needs --gamed df_gamed.csv"
+                      needs --gamed hub, or --gamed FILE with its df_gamed.csv"
                     .to_owned(),
             }
         );
@@ -190,9 +218,16 @@ fn table(judged: &Judged<'_>) -> String {
             f.unscored + f.n_total,
             judged.refused
         );
+        if let Some(words) = judged.unscored_words {
+            let said: String = words.to_string().chars().take(MOST_WORDS).collect();
+            let _ = writeln!(text, "                    the judge said, for example: {said}");
+        }
     }
     if let Some(cost) = judged.cost {
         let _ = writeln!(text, "spent               {cost:.4} US$");
+    }
+    if let Some(notice) = &judged.notice {
+        let _ = writeln!(text, "about this judge    {notice}");
     }
     if let Some(folder) = judged.results {
         let _ = writeln!(text, "files               {}", folder.display());

@@ -63,6 +63,16 @@ impl Judge {
             let model = Model::open(checkpoint, settings.hub(), output)?;
             return Ok(Self { annotator, order, witness: Witness::Checkpoint(Box::new(model)) });
         }
+        let named = asked.model.is_some() || asked.server.base_url.is_some();
+        if let Some(name) = annotator.checkpoint().filter(|_| !named) {
+            let folder = match annotator.folder() {
+                Some(folder) => folder,
+                None => settings.home()?,
+            };
+            let reference = ModelRef::parse_in(name, folder).map_err(ExperimentError::from)?;
+            let model = Model::open(&reference, settings.hub(), output)?;
+            return Ok(Self { annotator, order, witness: Witness::Checkpoint(Box::new(model)) });
+        }
         let flag = asked.model_flag;
         let model = asked.model.or(annotator.model()).ok_or_else(|| {
             let how = if annotator.by_likelihood() {

@@ -141,7 +141,8 @@ impl Maker<'_> {
         let mut known = BTreeSet::new();
         runs.retain(|run| known.insert(run.clone()));
         let data = self.manifest.source();
-        let details = experiment::details(&self.args.running.out, &runs, &data)?;
+        let details =
+            experiment::details(&self.args.running.out, &runs, &data, self.manifest.annotator().as_deref())?;
         let path = self.args.running.out.join("report.html");
         let title = format!("Mixup Model Merge, suite {}", self.manifest.name);
         files::write(&path, page(&title, &sections, &details).as_bytes())?;

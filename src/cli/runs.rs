@@ -318,7 +318,8 @@ fn present() -> Result<Present, Failure> {
             .benchmarks
             .insert(benchmark.id().clone(), (benchmark.card.version, benchmark.scorer_version()));
     }
-    let of_engine = [Engine::NUMERICS, Engine::NUMERICS_BF16, Engine::NUMERICS_GPU];
+    let of_engine =
+        [Engine::NUMERICS, Engine::NUMERICS_BF16, Engine::NUMERICS_BF16_DOTS, Engine::NUMERICS_GPU];
     let others = [ReferenceEngine::NUMERICS, Remote::NUMERICS];
     present.numerics = of_engine.into_iter().chain(others).map(str::to_owned).collect();
     Ok(present)

@@ -30,6 +30,7 @@ fn requests() -> Vec<Request> {
             sampling: Sampling::Greedy,
             max_tokens: TokenCount([12, 0, 3, 40, 1][i % 5]),
             stop: if i % 3 == 0 { vec!["e".into(), "\u{fffd}".into()] } else { Vec::new() },
+            end_with: Vec::new(),
         })
         .chain((0..6).map(|i| Request {
             // Prompts that begin alike, one of them with nothing of its own.
@@ -40,12 +41,14 @@ fn requests() -> Vec<Request> {
             },
             max_tokens: TokenCount(9),
             stop: Vec::new(),
+            end_with: Vec::new(),
         }))
         .chain([Request {
             prompt: story.repeat(2),
             sampling: Sampling::Greedy,
             max_tokens: TokenCount(5),
             stop: Vec::new(),
+            end_with: Vec::new(),
         }])
         .collect()
 }
@@ -169,6 +172,7 @@ fn a_request_that_breaks_down_leaves_its_batch_mates_alone() {
         sampling: Sampling::Greedy,
         max_tokens: TokenCount(4),
         stop: Vec::new(),
+        end_with: Vec::new(),
     };
     let mut before = None;
     engine
@@ -201,6 +205,7 @@ fn what_prompts_begin_with_is_run_once() {
         sampling: Sampling::Greedy,
         max_tokens: TokenCount(2),
         stop: Vec::new(),
+        end_with: Vec::new(),
     };
     let requests: Vec<Request> = ["one", "another", "", "the last"].map(ask).into();
     let mut engine = Engine::load(&weights, &companions, &EngineSettings::default()).unwrap();

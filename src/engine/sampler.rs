@@ -128,8 +128,8 @@ mod tests {
     use crate::units::TokenCount;
 
     fn sampler(prompt: &str, sampling: Sampling) -> Result<Sampler, Refusal> {
-        let (prompt, stop) = (prompt.to_owned(), Vec::new());
-        Sampler::new(&Request { prompt, sampling, max_tokens: TokenCount(1), stop })
+        let (prompt, stop, end_with) = (prompt.to_owned(), Vec::new(), Vec::new());
+        Sampler::new(&Request { prompt, sampling, max_tokens: TokenCount(1), stop, end_with })
     }
 
     fn sample(temperature: f64, top_k: Option<usize>, top_p: Option<f64>, seed: u64) -> Sampling {

@@ -17,8 +17,9 @@ use crate::completion::{Flow, Refusal};
 
 /// Prompt tokens that a step takes at least, however many sequences are generating.
 const PROMPT_SHARE: usize = 16;
-/// Tokens of a common beginning that are worth waiting for.
-const WORTH_WAITING: usize = 16;
+/// Tokens of a common beginning that are worth waiting for: one step, in which the others run meanwhile. Prompts of an attack differ
+/// from each other by a few tokens at a time.
+const WORTH_WAITING: usize = 3;
 
 /// Where results go: the request's number and what became of it.
 pub(crate) type Deliver<'d, O> = dyn FnMut(usize, Result<O, Refusal>) -> Flow + 'd;

@@ -64,12 +64,22 @@ impl Place {
 impl Engine {
     /// What [`Complete::numerics`] says of [`Precision::Source`]: changes whenever an answer could.
     pub const NUMERICS: &'static str = "m3-cpu-f32/1";
-    /// The same of [`Precision::Bf16`].
+    /// The same of [`Precision::Bf16`], but on a CPU with AVX-512 BF16 and without AMX: see [`Engine::cpu_numerics`].
     pub const NUMERICS_BF16: &'static str = "m3-cpu-bf16/1";
-    /// The same on a CPU with AVX-512 BF16 and without AMX, whose sums of products have an order of their own.
+    /// The same there, where sums of products have an order of their own.
     pub const NUMERICS_BF16_DOTS: &'static str = "m3-cpu-bf16-dots/1";
     /// The same on a GPU.
     pub const NUMERICS_GPU: &'static str = "m3-gpu-bf16/1";
+
+    /// What [`Complete::numerics`] says of `precision` on this CPU.
+    pub fn cpu_numerics(precision: Precision) -> &'static str {
+        match precision {
+            Precision::Source => Self::NUMERICS,
+            #[cfg(target_arch = "x86_64")]
+            Precision::Bf16 if Isa::detect().halves() == Halves::Dots => Self::NUMERICS_BF16_DOTS,
+            Precision::Bf16 => Self::NUMERICS_BF16,
+        }
+    }
 
     /// Loads the weights of `source` and the tokenizer of `companions`.
     ///
@@ -282,14 +292,9 @@ impl Complete for Engine {
     }
 
     fn numerics(&self) -> String {
-        let name = match (&self.place, self.settings.precision) {
-            (Place::Device(machine), _) => machine.numerics(),
-            (Place::Cpu(_), Precision::Source) => Self::NUMERICS,
-            #[cfg(target_arch = "x86_64")]
-            (Place::Cpu(_), Precision::Bf16) if Isa::detect().halves() == Halves::Dots => {
-                Self::NUMERICS_BF16_DOTS
-            }
-            (Place::Cpu(_), Precision::Bf16) => Self::NUMERICS_BF16,
+        let name = match &self.place {
+            Place::Device(machine) => machine.numerics(),
+            Place::Cpu(_) => Self::cpu_numerics(self.settings.precision),
         };
         name.to_owned()
     }

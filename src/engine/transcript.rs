@@ -2,7 +2,7 @@
 
 use super::error::EngineError;
 use super::tokenizer::Tokenizer;
-use crate::completion::{Finish, Flow, Outcome, Refusal, Request};
+use crate::completion::{Finish, Flow, Outcome, Refusal, Request, first_cut, first_word};
 
 /// Who is told text of an answer while it grows.
 pub(crate) type Tell<'t> = dyn FnMut(&str) -> Flow + 't;
@@ -11,11 +11,12 @@ pub(crate) type Tell<'t> = dyn FnMut(&str) -> Flow + 't;
 pub(crate) struct Transcript<'a> {
     tokenizer: &'a Tokenizer,
     stop: &'a [String],
+    end_with: &'a [String],
     prompt_tokens: usize,
     /// Tokens that may be generated: `max_tokens`, or what the context leaves.
     limit: usize,
     ids: Vec<u32>,
-    /// Text of `ids[..read]`, watched for stop strings.
+    /// Text of `ids[..read]`, watched for stop strings and for words that end it.
     text: String,
     /// `ids[prefix .. read]` are decoded again with what follows, since how a token reads can depend on the one before.
     prefix: usize,
@@ -38,7 +39,7 @@ impl<'a> Transcript<'a> {
         request: &'a Request,
         context: usize,
     ) -> Result<(Vec<u32>, Self), Refusal> {
-        if request.stop.iter().any(String::is_empty) {
+        if request.stop.iter().chain(&request.end_with).any(String::is_empty) {
             return Err(Refusal::EmptyStop);
         }
         let prompt = tokenizer.encode(&request.prompt)?;
@@ -51,6 +52,7 @@ impl<'a> Transcript<'a> {
         let answer = Self {
             tokenizer,
             stop: &request.stop,
+            end_with: &request.end_with,
             prompt_tokens: prompt.len(),
             limit: request.max_tokens.0.min(context - prompt.len()),
             ids: Vec::new(),
@@ -93,10 +95,11 @@ impl<'a> Transcript<'a> {
             return self.end(Finish::EndOfText).map(Some);
         }
         self.ids.push(id);
-        if !self.stop.is_empty() || self.listener.is_some() {
+        if !(self.stop.is_empty() && self.end_with.is_empty()) || self.listener.is_some() {
             let known = self.text.len();
             self.read_on()?;
-            if let Some(cut) = self.find_stop(known) {
+            if let Some(cut) = first_cut(self.find_stop(known), first_word(&self.text, self.end_with, false))
+            {
                 return Ok(Some(self.outcome(self.text[..cut].to_owned(), Finish::StopString)));
             }
         }
@@ -144,7 +147,7 @@ impl<'a> Transcript<'a> {
     /// The outcome when no more tokens come: incomplete characters are shown as U+FFFD.
     fn end(&self, finish: Finish) -> Result<Outcome, EngineError> {
         let mut text = self.tokenizer.decode(&self.ids)?;
-        let cut = first_stop(&text, self.stop);
+        let cut = first_cut(first_stop(&text, self.stop), first_word(&text, self.end_with, true));
         text.truncate(cut.unwrap_or(text.len()));
         Ok(self.outcome(text, if cut.is_some() { Finish::StopString } else { finish }))
     }
@@ -227,12 +230,17 @@ mod tests {
 
     /// Feeds `text` as if generated, then the end-of-text token; returns the outcome and the tokens that were taken.
     fn answer(bytes: &[u8], stop: &[&str], max_tokens: usize) -> (Outcome, usize) {
+        ends(bytes, stop, &[], max_tokens)
+    }
+
+    fn ends(bytes: &[u8], stop: &[&str], end_with: &[&str], max_tokens: usize) -> (Outcome, usize) {
         let tokenizer = Tokenizer::load(&fixture::companions()).unwrap();
         let request = Request {
             prompt: "x".into(),
             sampling: Sampling::Greedy,
             max_tokens: TokenCount(max_tokens),
             stop: stop.iter().map(|&s| s.to_owned()).collect(),
+            end_with: end_with.iter().map(|&s| s.to_owned()).collect(),
         };
         let (_, mut transcript) = Transcript::begin(&tokenizer, &request, 1000).unwrap();
         // Token 2 + b is the byte b, so every border between bytes is one between tokens.
@@ -254,6 +262,25 @@ mod tests {
         assert_eq!((outcome.text.as_str(), outcome.finish), ("", Finish::StopString));
         let (outcome, taken) = answer(b"ab\n\nQ: next", &["\nQ:", "\n\n"], 100);
         assert_eq!((outcome.text.as_str(), taken), ("ab", 4), "the first to be complete ends the answer");
+    }
+
+    #[test]
+    fn a_word_ends_the_answer_and_stays_in_it() {
+        let labels = ["negative", "positive"];
+        let (outcome, taken) = ends(b" It is 'Positive', not negative", &[], &labels, 100);
+        assert_eq!(
+            (outcome.text.as_str(), outcome.finish, taken),
+            (" It is 'Positive", Finish::StopString, 16)
+        );
+        let (outcome, _) = ends(b"nonnegative, positive", &[], &labels, 100);
+        assert_eq!(outcome.text, "nonnegative, positive");
+        // Whatever comes first ends it, and the limit as ever.
+        let (outcome, _) = ends(b"stop positive", &["stop"], &labels, 100);
+        assert_eq!(outcome.text, "");
+        let (outcome, _) = ends(b"positive stop", &["stop"], &labels, 100);
+        assert_eq!(outcome.text, "positive");
+        let (outcome, _) = ends(b"it is so", &[], &labels, 4);
+        assert_eq!((outcome.text.as_str(), outcome.finish), ("it i", Finish::Length));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::ids::{BenchmarkId, RunId};
 use crate::runs::{self, Answer, Ledger, RunError, RunManifest, Store};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is to be evaluated.
 pub struct Job<'a> {
@@ -272,15 +272,21 @@ impl Line<'_> {
             }
         }
         if !texts.is_empty() {
-            subject.engine()?.complete(&texts, &mut |ask, outcome| {
-                record(&text_groups[ask], answer(&texts[ask], outcome))
+            let engine = subject.engine()?;
+            let begun = Instant::now();
+            engine.complete(&texts, &mut |ask, outcome| {
+                record(&text_groups[ask], answer(&texts[ask], outcome, begun.elapsed()))
             })?;
         }
         if !likelihoods.is_empty() && !self.stopping() {
             let engine = subject.engine()?;
             let lengths = prompt_lengths(engine, &likelihoods);
+            let begun = Instant::now();
             engine.likelihoods(&likelihoods, &mut |ask, outcome| {
-                record(&likelihood_groups[ask], likely(&likelihoods[ask], lengths[ask], outcome))
+                record(
+                    &likelihood_groups[ask],
+                    likely(&likelihoods[ask], lengths[ask], outcome, begun.elapsed()),
+                )
             })?;
         }
         Ok(())
@@ -292,6 +298,7 @@ impl Line<'_> {
         }
         let task = &self.tasks[i];
         let Some(answer) = lock(&self.ledger).answer(&task.answer).cloned() else { return };
+        let begun = Instant::now();
         let verdict = match &answer.text {
             Ok(text) => self.job.benchmark.score(task.item, text, &self.job.tools),
             Err(refusal) => Verdict::refused(refusal),
@@ -300,7 +307,8 @@ impl Line<'_> {
             serde_json::to_value(&verdict).unwrap_or_else(|_| unreachable!("verdicts have string keys only"));
         let content = task.item.digest();
         let (key, item, answer) = (task.verdict, &task.item.id, task.answer);
-        if let Err(e) = lock(&self.ledger).record_verdict(key, item, content, answer, stored) {
+        if let Err(e) = lock(&self.ledger).record_verdict(key, item, content, answer, stored, begun.elapsed())
+        {
             self.fail(e);
         }
         self.watch.observe(&Event::Advanced { by: 1 });
@@ -315,7 +323,7 @@ impl Line<'_> {
     }
 }
 
-pub(super) fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> Answer {
+pub(super) fn answer(request: &Request, outcome: Result<Outcome, Refusal>, took: Duration) -> Answer {
     let prompt = Digest::of_bytes(request.prompt.as_bytes());
     match outcome {
         Ok(o) => Answer {
@@ -324,8 +332,9 @@ pub(super) fn answer(request: &Request, outcome: Result<Outcome, Refusal>) -> An
             prompt_tokens: o.prompt_tokens,
             generated_tokens: o.generated_tokens,
             finish: Some(o.finish),
+            seconds: Some(took.as_secs_f64()),
         },
-        Err(refusal) => refused(prompt, &refusal),
+        Err(refusal) => refused(prompt, &refusal, took),
     }
 }
 
@@ -335,6 +344,7 @@ pub(super) fn likely(
     request: &LikelihoodRequest,
     prompt_tokens: usize,
     outcome: Result<Vec<Likelihood>, Refusal>,
+    took: Duration,
 ) -> Answer {
     let prompt = Digest::of_bytes(request.prompt.as_bytes());
     match outcome {
@@ -344,8 +354,9 @@ pub(super) fn likely(
             prompt_tokens,
             generated_tokens: 0,
             finish: None,
+            seconds: Some(took.as_secs_f64()),
         },
-        Err(refusal) => refused(prompt, &refusal),
+        Err(refusal) => refused(prompt, &refusal, took),
     }
 }
 
@@ -354,8 +365,9 @@ pub(super) fn prompt_lengths(engine: &dyn Complete, requests: &[LikelihoodReques
     requests.iter().map(|r| engine.prompt_ids(&r.prompt).map_or(0, |ids| ids.len())).collect()
 }
 
-fn refused(prompt: Digest, refusal: &Refusal) -> Answer {
-    Answer { prompt, text: Err(refusal.to_string()), prompt_tokens: 0, generated_tokens: 0, finish: None }
+fn refused(prompt: Digest, refusal: &Refusal, took: Duration) -> Answer {
+    let (text, seconds) = (Err(refusal.to_string()), Some(took.as_secs_f64()));
+    Answer { prompt, text, prompt_tokens: 0, generated_tokens: 0, finish: None, seconds }
 }
 
 /// A panic of another thread leaves these values whole: every change of theirs is one call.

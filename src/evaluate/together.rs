@@ -7,6 +7,7 @@ use crate::completion::{Flow, LikelihoodRequest, Request};
 use crate::event::{Event, Observer};
 use crate::runs::{Answer, RunError, Store};
 use std::collections::HashSet;
+use std::time::Instant;
 
 /// A question that is open: the job's number and the item's.
 type Place = (usize, usize);
@@ -54,15 +55,18 @@ pub fn ask_together(
         if watch.stop_requested() { Flow::Stop } else { Flow::Continue }
     };
     if !texts.is_empty() {
-        subject
-            .engine()?
-            .complete(&texts, &mut |ask, outcome| record(text_places[ask], answer(&texts[ask], outcome)))?;
+        let engine = subject.engine()?;
+        let begun = Instant::now();
+        engine.complete(&texts, &mut |ask, outcome| {
+            record(text_places[ask], answer(&texts[ask], outcome, begun.elapsed()))
+        })?;
     }
     if !likelihoods.is_empty() && !watch.stop_requested() {
         let engine = subject.engine()?;
         let lengths = prompt_lengths(engine, &likelihoods);
+        let begun = Instant::now();
         engine.likelihoods(&likelihoods, &mut |ask, outcome| {
-            record(likelihood_places[ask], likely(&likelihoods[ask], lengths[ask], outcome))
+            record(likelihood_places[ask], likely(&likelihoods[ask], lengths[ask], outcome, begun.elapsed()))
         })?;
     }
     match failure {

@@ -25,6 +25,8 @@ pub enum LabelsBy {
     /// By the label that it generates, as the benchmark reads it.
     #[default]
     Generation,
+    /// By the first label that it generates, behind which it is stopped.
+    FirstLabel,
     /// By the label that it thinks the likeliest after the prompt: no answer is invalid.
     Likelihood,
 }
@@ -81,6 +83,10 @@ impl<'l> Target<'l> {
                 "its labels are not numbered 0, 1 and so on, so that their likelihoods cannot be compared";
             return Err(ExperimentError::NotAttackable { benchmark: self.benchmark.id().clone(), reason });
         }
+        if labels_by == LabelsBy::FirstLabel && self.benchmark.by_first_label()?.is_none() {
+            let reason = "its answers are not read by `label_word`, so that there is no first label";
+            return Err(ExperimentError::NotAttackable { benchmark: self.benchmark.id().clone(), reason });
+        }
         self.labels_by = labels_by;
         Ok(self)
     }
@@ -107,6 +113,7 @@ impl<'l> Target<'l> {
         let asked = self.benchmark.with_template(template)?;
         match self.labels_by {
             LabelsBy::Generation => Ok(asked),
+            LabelsBy::FirstLabel => Ok(asked.by_first_label()?.unwrap_or(asked)),
             LabelsBy::Likelihood => Ok(asked.by_likelihood()?.unwrap_or(asked)),
         }
     }

@@ -50,7 +50,7 @@ pub fn attack_table(
         jobs.values().map(|(attack, target)| (attack.most_queries(&target.prompt) + 2) * target.len()).sum();
     let chosen: usize = items.values().map(Vec::len).sum();
     let total = published.rows.len() / DATA.len() * asked + (2.0 * looks * chosen as f64) as usize;
-    let bench = Bench { family, lab: &lab, items };
+    let bench = Bench { family, lab: &lab, items, referee: None };
     let begun = Instant::now();
     watch.observe(&Event::Started { work: published.name, total: Some(total as u64), unit: "items" });
     let mut merged: BTreeMap<(&str, bool), (Model, f64, f64)> = BTreeMap::new();

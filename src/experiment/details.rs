@@ -3,8 +3,10 @@
 use super::ExperimentError;
 use crate::bench::{Benchmark, DataSource, Item, Split, Verdict};
 use crate::digest::Digest;
+use crate::files;
 use crate::ids::{BenchmarkId, ItemId, RunId};
-use crate::report::{ItemDetail, RunDetail};
+use crate::judge::Annotation;
+use crate::report::{ItemDetail, Preference, RunDetail};
 use crate::runs::{self, Answer};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -14,6 +16,8 @@ use std::path::Path;
 struct Asked {
     items: Vec<(Item, String)>,
     generation: Value,
+    /// The field with the instruction, where answers are judged.
+    field: Option<String>,
 }
 
 impl Asked {
@@ -26,6 +30,7 @@ impl Asked {
         let items = benchmark.items(data, Split::Test)?.into_iter().map(with_prompt);
         let generation = &benchmark.card.generation_kwargs;
         Ok(Self {
+            field: benchmark.judged().map(str::to_owned),
             items: items.collect::<Result<_, ExperimentError>>()?,
             generation: json!({
                 "temperature": 0,
@@ -41,8 +46,13 @@ impl Asked {
 
 /// The runs' items of the test split, as far as they have verdicts. A run holds every split that was evaluated in it: items are
 /// told apart by the digest of their row, answers by that of their prompt. A run whose prompts were changed, as an attack does,
-/// goes by the items' names, and its prompts are not known.
-pub fn details(store: &Path, wanted: &[RunId], data: &DataSource) -> Result<Vec<RunDetail>, ExperimentError> {
+/// goes by the items' names, and its prompts are not known. Where answers were judged, `annotator` is whose verdicts are shown.
+pub fn details(
+    store: &Path,
+    wanted: &[RunId],
+    data: &DataSource,
+    annotator: Option<&str>,
+) -> Result<Vec<RunDetail>, ExperimentError> {
     let mut known: BTreeMap<BenchmarkId, Asked> = BTreeMap::new();
     let mut all = Vec::new();
     for run in wanted {
@@ -55,12 +65,39 @@ pub fn details(store: &Path, wanted: &[RunId], data: &DataSource) -> Result<Vec<
         let asked = &known[&benchmark];
         let mut settings = json!(manifest);
         settings["generation"] = asked.generation.clone();
-        all.push(RunDetail { run: run.clone(), benchmark, items: items(&folder, &asked.items)?, settings });
+        let items = items(&folder, asked, annotator)?;
+        all.push(RunDetail { run: run.clone(), benchmark, items, settings });
     }
     Ok(all)
 }
 
-fn items(folder: &Path, asked: &[(Item, String)]) -> Result<Vec<ItemDetail>, ExperimentError> {
+/// What a judge said of the answers of a run, by instruction.
+fn judged(folder: &Path, annotator: &str) -> Result<HashMap<String, Preference>, ExperimentError> {
+    let file = folder.join("judge").join(annotator).join("annotations.json");
+    if !files::is_file(&file) {
+        return Ok(HashMap::new());
+    }
+    let preference = |row: Annotation| {
+        let share = row.judged().share()?;
+        let words = if row.output_1 == row.output_2 {
+            format!("equal to the answer of {}", row.generator_1)
+        } else {
+            let chance = 100.0 * share;
+            format!(
+                "better than the answer of {} with a probability of {chance:.1} %, says {}; that answer: {}",
+                row.generator_1, row.annotator, row.output_1
+            )
+        };
+        Some((row.instruction, Preference { share, words }))
+    };
+    Ok(Annotation::read(&file)?.into_iter().filter_map(preference).collect())
+}
+
+fn items(folder: &Path, asked: &Asked, annotator: Option<&str>) -> Result<Vec<ItemDetail>, ExperimentError> {
+    let judged = match (annotator, &asked.field) {
+        (Some(annotator), Some(_)) => judged(folder, annotator)?,
+        _ => HashMap::new(),
+    };
     let mut by_prompt: HashMap<Digest, Answer> = HashMap::new();
     let mut by_name: HashMap<ItemId, Answer> = HashMap::new();
     for stored in runs::stored_answers(folder)? {
@@ -78,7 +115,10 @@ fn items(folder: &Path, asked: &[(Item, String)]) -> Result<Vec<ItemDetail>, Exp
         let verdict = verdicts.get(&item.digest())?.clone();
         let same = by_prompt.get(&Digest::of_bytes(prompt.as_bytes()));
         let answer = same.or_else(|| by_name.get(&item.id))?.text.clone();
-        Some(ItemDetail { item: item.id.clone(), prompt: same.map(|_| prompt.clone()), answer, verdict })
+        let instruction = asked.field.as_deref().and_then(|field| item.text(field));
+        let judged = instruction.and_then(|instruction| judged.get(instruction)).cloned();
+        let prompt = same.map(|_| prompt.clone());
+        Some(ItemDetail { item: item.id.clone(), prompt, answer, verdict, judged })
     };
-    Ok(asked.iter().filter_map(detail).collect())
+    Ok(asked.items.iter().filter_map(detail).collect())
 }

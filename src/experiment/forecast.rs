@@ -1,7 +1,7 @@
 //! What a table will take: which models and data it needs, what is done for each row, and about how long that is. Nothing is
 //! loaded, fetched or written.
 
-use super::table1::{Job, benchmarks};
+use super::table1::{Job, benchmarks, judged};
 use super::{Cost, ExperimentError, Holdout, Manifest, lab, table1, table7};
 use crate::bench::{BenchError, Benchmark, Split};
 use crate::checkpoint::{HubOptions, OpenOptions, model_folder};
@@ -95,7 +95,8 @@ pub fn forecast(
     }
     let mut data = Vec::new();
     let mut counts = BTreeMap::new();
-    for id in benchmarks(manifest) {
+    let judged = jobs.iter().find_map(|(published, _)| judged(manifest, published));
+    for id in benchmarks(manifest).into_iter().chain(judged) {
         let chosen_on = manifest.skills.values().flatten().any(|skill| *skill == id);
         let need = data_need(&id, chosen_on, manifest)?;
         counts.insert((id.clone(), Split::Test), need.test);
@@ -114,7 +115,7 @@ pub fn forecast(
         Ok::<_, ExperimentError>(RowPlan {
             row: published.id,
             candidates,
-            items: job.looks(manifest, table, &count)?,
+            items: job.looks(published, manifest, table, &count)?,
         })
     };
     let rows = jobs.iter().map(row).collect::<Result<Vec<_>, _>>()?;

@@ -23,7 +23,7 @@ pub enum EngineChoice {
     /// Our own batched engine.
     #[default]
     Batched,
-    /// The same with weights rounded to bfloat16.
+    /// The same with products in bfloat16.
     Bf16,
     /// Our own on the NVIDIA GPU with this number.
     Gpu(usize),
@@ -63,8 +63,8 @@ impl EngineChoice {
 
     fn numerics(self) -> &'static str {
         match self {
-            Self::Batched => Engine::NUMERICS,
-            Self::Bf16 => Engine::NUMERICS_BF16,
+            Self::Batched => Engine::cpu_numerics(Precision::Source),
+            Self::Bf16 => Engine::cpu_numerics(Precision::Bf16),
             Self::Gpu(_) => Engine::NUMERICS_GPU,
             Self::Reference => ReferenceEngine::NUMERICS,
         }

@@ -63,9 +63,24 @@ pub struct Manifest {
     /// A pair over λ × s.
     #[serde(default)]
     pub landscape: Landscape,
+    /// Who fills the column of AlpacaEval; without it, it is left out.
+    #[serde(default)]
+    pub judge: Option<JudgedBy>,
     /// What a forecast reckons with; without it no time is told.
     #[serde(default)]
     pub cost: Option<Cost>,
+}
+
+/// A judge in this process, and whose answers it compares a model's with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedBy {
+    /// An annotator by log-likelihood: the name of one that ships, or a folder.
+    pub annotator: String,
+    /// The checkpoint that is asked, named as the models are.
+    pub checkpoint: String,
+    /// A file of answers, one for each instruction.
+    pub reference: PathBuf,
 }
 
 /// The search over all three models: every order at every p and every s.
@@ -208,6 +223,14 @@ impl Manifest {
         for model in manifest.models.values_mut() {
             *model = ModelRef::parse_in(model, folder)?.to_string();
         }
+        if let Some(judge) = &mut manifest.judge {
+            judge.checkpoint = ModelRef::parse_in(&judge.checkpoint, folder)?.to_string();
+            judge.reference = folder.join(&judge.reference);
+            let beside = folder.join(&judge.annotator);
+            if files::is_file(&beside.join("annotator.toml")) {
+                judge.annotator = beside.to_string_lossy().into_owned();
+            }
+        }
         Ok(manifest)
     }
 
@@ -242,6 +265,12 @@ impl Manifest {
             return Some(format!("`share` of [landscape] must be above 0 and at most 1, but is {share}"));
         }
         None
+    }
+
+    /// The name of who fills the judged column, if anybody does.
+    pub fn annotator(&self) -> Option<String> {
+        let name = Path::new(&self.judge.as_ref()?.annotator).file_name()?;
+        Some(name.to_string_lossy().into_owned())
     }
 
     /// Where data is read from.

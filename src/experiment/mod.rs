@@ -5,6 +5,7 @@
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `judging`: pairs of answers, put to a judge once each
 //! - `pairs`: a model's answers beside those that they are compared with
+//! - `referee`: who judges for a table
 //! - `pairing`: two models and a method of the paper, as recipes
 //! - `attack`: a prompt attack on a model, with what it cost the model
 //! - `progress`: many evaluations, one line of progress
@@ -33,6 +34,7 @@ mod pairing;
 mod pairs;
 mod progress;
 mod quest;
+mod referee;
 mod table1;
 mod table7;
 

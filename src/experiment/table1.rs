@@ -3,6 +3,7 @@
 
 use super::pairing::{Family, Pairing};
 use super::progress::Whole;
+use super::referee::Referee;
 use super::{ExperimentError, Lab, Manifest, Model};
 use crate::bench::{Item, Split};
 use crate::checkpoint::OpenOptions;
@@ -19,7 +20,7 @@ use std::time::Instant;
 
 const TABLE: &str = "table1";
 
-/// Benchmarks of the table's columns that can be measured.
+/// Benchmarks of the table's columns that rules can score.
 fn columns() -> impl Iterator<Item = (Column, BenchmarkId)> {
     Column::ALL.into_iter().filter(|c| *c != Column::AlpacaEval).map(|c| (c, c.id().into()))
 }
@@ -31,6 +32,12 @@ pub(super) fn benchmarks(manifest: &Manifest) -> Vec<BenchmarkId> {
     all.sort();
     all.dedup();
     all
+}
+
+/// The benchmark of a row's judged column: where the suite has a judge, and the paper a figure.
+pub(super) fn judged(manifest: &Manifest, row: &PublishedRow) -> Option<BenchmarkId> {
+    let column = Column::ALL.iter().position(|c| *c == Column::AlpacaEval)?;
+    (manifest.judge.is_some() && row.cells[column].is_some()).then(|| Column::AlpacaEval.id().into())
 }
 
 /// Reproduces Table 1. `settings` say where runs are kept, who answers and how programs are confined; `options` how models
@@ -56,9 +63,11 @@ pub(super) fn measure(
 ) -> Result<Table, ExperimentError> {
     // Everything that can be wrong is found before the first model runs.
     let family = Family::open(manifest, &["base", "lm", "math", "code"], table, options)?;
+    let referee = Referee::open(manifest, options)?;
     let ids = benchmarks(manifest);
+    let judged_id = jobs.iter().find_map(|(published, _)| judged(manifest, published));
     let whole = Whole::new(watch);
-    let lab = Lab::open(settings, &ids, &whole)?;
+    let lab = Lab::open(settings, ids.iter().chain(&judged_id), &whole)?;
     let mut items = BTreeMap::new();
     for id in &ids {
         items.insert((id.clone(), Split::Test), lab.items(id, Split::Test)?);
@@ -66,10 +75,17 @@ pub(super) fn measure(
     for id in manifest.skills.values().flatten() {
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
-    let bench = Bench { family, lab: &lab, items };
+    if let (Some(referee), Some(id)) = (&referee, &judged_id) {
+        let asked = lab.items(id, Split::Test)?;
+        referee.check(lab.benchmark(id)?.judged().unwrap_or_default(), &asked)?;
+        items.insert((id.clone(), Split::Test), asked);
+    }
+    let note = referee.as_ref().filter(|_| judged_id.is_some()).map(Referee::note);
+    let bench = Bench { family, lab: &lab, items, referee: referee.as_ref() };
     let begun = Instant::now();
     let count = |id: &BenchmarkId, split| bench.items.get(&(id.clone(), split)).map_or(0, Vec::len);
-    let total = jobs.iter().map(|(_, job)| job.looks(manifest, table, &count)).sum::<Result<usize, _>>()?;
+    let looks = |(published, job): &(PublishedRow, Job)| job.looks(published, manifest, table, &count);
+    let total = jobs.iter().map(looks).sum::<Result<usize, _>>()?;
     watch.observe(&Event::Started { work: table, total: Some(total as u64), unit: "items" });
 
     let mut rows = Vec::new();
@@ -117,6 +133,7 @@ pub(super) fn measure(
         notice: manifest.notice.clone(),
         rows,
         selection,
+        judge: note,
         footnotes: footnotes.to_vec(),
     })
 }
@@ -148,11 +165,13 @@ impl Job {
     /// the pair's two models and its baseline once more on its skills, to compare with. `count` is how many items a split has.
     pub(super) fn looks(
         &self,
+        published: &PublishedRow,
         manifest: &Manifest,
         table: &'static str,
         count: &dyn Fn(&BenchmarkId, Split) -> usize,
     ) -> Result<usize, ExperimentError> {
-        let mut total: usize = benchmarks(manifest).iter().map(|id| count(id, Split::Test)).sum();
+        let asked = benchmarks(manifest).into_iter().chain(judged(manifest, published));
+        let mut total: usize = asked.map(|id| count(&id, Split::Test)).sum();
         if let Self::Search(pairing) = self {
             let looks = manifest.strategy.looks(pairing.candidates(manifest, table)?.len());
             for name in pairing.pair {
@@ -179,6 +198,8 @@ pub(super) struct Bench<'a> {
     pub(super) family: Family<'a>,
     pub(super) lab: &'a Lab<'a>,
     pub(super) items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
+    /// Who judges what no rule can score, if anybody does.
+    pub(super) referee: Option<&'a Referee>,
 }
 
 impl Bench<'_> {
@@ -206,13 +227,20 @@ impl Bench<'_> {
         for id in benchmarks(self.family.manifest) {
             let evaluation = self.run(&mut subject, &id, Split::Test)?;
             values.insert(id.clone(), evaluation.values());
-            measured.insert(id, evaluation);
+            measured.extend(in_per_cent(&evaluation).map(|found| (id, found)));
+        }
+        if let (Some(referee), Some(id)) = (self.referee, judged(self.family.manifest, published)) {
+            let evaluation = self.run(&mut subject, &id, Split::Test)?;
+            let field = self.lab.benchmark(&id)?.judged().unwrap_or_default();
+            let items = &self.items[&(id.clone(), Split::Test)];
+            let found = referee.judge(self.lab, field, items, &evaluation, published.id)?;
+            measured.extend(found.map(|found| (id, found)));
         }
         let cells = Column::ALL
             .into_iter()
             .zip(published.cells)
             .map(|(column, published)| {
-                let ours = measured.get(&BenchmarkId::from(column.id())).and_then(in_per_cent);
+                let ours = measured.remove(&BenchmarkId::from(column.id()));
                 Cell { column, ours, published }
             })
             .collect();

@@ -131,7 +131,7 @@ impl PositionBias {
 
 /// The row of a model in alpaca_eval's `leaderboard.csv`, with its head. `controlled` is the length-controlled win rate with
 /// its standard error.
-pub fn leaderboard(model: &str, figures: &Figures, controlled: Option<(f64, f64)>) -> String {
+fn leaderboard(model: &str, figures: &Figures, controlled: Option<(f64, f64)>) -> String {
     let number = |x: Option<f64>| x.map_or_else(String::new, |x| x.to_string());
     let quoted = if model.contains([',', '"', '\n']) {
         format!("\"{}\"", model.replace('"', "\"\""))
@@ -157,6 +157,21 @@ pub fn leaderboard(model: &str, figures: &Figures, controlled: Option<(f64, f64)
         number(controlled.map(|c| c.1)),
     );
     text
+}
+
+/// Writes a model's verdicts into a folder, as alpaca_eval names its files: `annotations.json`, and `leaderboard.csv` with the
+/// model's row. `controlled` is the length-controlled win rate with its standard error.
+pub fn write_verdicts(
+    folder: &Path,
+    rows: &[Annotation],
+    figures: &Figures,
+    controlled: Option<(f64, f64)>,
+) -> Result<(), JudgeError> {
+    let model = rows.first().map_or("", |row| &row.generator_2);
+    files::create_folder(folder)?;
+    files::write(&folder.join("annotations.json"), Annotation::file(rows).as_bytes())?;
+    files::write(&folder.join("leaderboard.csv"), leaderboard(model, figures, controlled).as_bytes())?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::digest::{Canonical, Digest};
 use crate::files;
 use crate::units::TokenCount;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Version of the card's format that this program reads.
 const VERSION: u32 = 1;
@@ -46,6 +46,12 @@ struct Card {
     /// The model that is asked, unless the user names another.
     #[serde(default)]
     model: Option<String>,
+    /// The checkpoint that is asked, unless the user names another or a server.
+    #[serde(default)]
+    checkpoint: Option<String>,
+    /// What stands beside every figure of this judge.
+    #[serde(default)]
+    notice: Option<String>,
     order: Order,
     #[serde(default)]
     max_tokens: Option<usize>,
@@ -66,6 +72,8 @@ pub struct Annotator {
     card: Card,
     prompt: String,
     digest: Digest,
+    /// Where its card is; none for those that ship.
+    folder: Option<PathBuf>,
 }
 
 /// A question about a pair, with the answers in one order.
@@ -88,7 +96,7 @@ macro_rules! shipped {
     };
 }
 
-shipped! { "chatgpt_fn", "weighted_alpaca_eval_gpt4_turbo", "m3_chat", "m3_likelihood" }
+shipped! { "chatgpt_fn", "weighted_alpaca_eval_gpt4_turbo", "m3_chat", "m3_likelihood", "m3_tiny" }
 
 impl Annotator {
     /// The names of those that ship.
@@ -109,7 +117,8 @@ impl Annotator {
         }
         let prompt = files::read_text(&folder.join("prompt.txt"))?;
         let own = folder.file_name().map_or_else(|| name.into(), |n| n.to_string_lossy());
-        Self::parse(&own, &card.display().to_string(), &files::read_text(&card)?, &prompt)
+        let annotator = Self::parse(&own, &card.display().to_string(), &files::read_text(&card)?, &prompt)?;
+        Ok(Self { folder: Some(folder.to_owned()), ..annotator })
     }
 
     fn parse(name: &str, file: &str, card: &str, prompt: &str) -> Result<Self, JudgeError> {
@@ -129,6 +138,9 @@ impl Annotator {
             }
             (false, ..) => return Err(bad("max_tokens of at least 1 is needed".into())),
         }
+        if parsed.checkpoint.is_some() && !local {
+            return Err(bad("only a verdict by log_likelihood can be asked of a checkpoint".into()));
+        }
         if !(0.0..=2.0).contains(&parsed.temperature) {
             return Err(bad(format!("temperature {} is not between 0 and 2", parsed.temperature)));
         }
@@ -138,7 +150,7 @@ impl Annotator {
         }
         let prompt = prompt.trim().to_owned();
         let digest = Canonical::new("annotator/1").text("card", card).text("prompt", &prompt).finish();
-        let this = Self { name: name.to_owned(), card: parsed, prompt, digest };
+        let this = Self { name: name.to_owned(), card: parsed, prompt, digest, folder: None };
         this.template().map_err(bad)?;
         Ok(this)
     }
@@ -156,6 +168,28 @@ impl Annotator {
     /// The model that it is meant for, if it is meant for one.
     pub fn model(&self) -> Option<&str> {
         self.card.model.as_deref()
+    }
+
+    /// The checkpoint that it is meant for, if it is meant for one. A path is relative to [`folder`](Self::folder), or to the
+    /// project's own files for an annotator that ships.
+    pub fn checkpoint(&self) -> Option<&str> {
+        self.card.checkpoint.as_deref()
+    }
+
+    /// Where its card is; none for those that ship.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// What must stand beside its figures: what kind of judge it is.
+    pub fn notice(&self) -> Option<&str> {
+        self.card.notice.as_deref()
+    }
+
+    /// What must stand beside the figures of an annotator that ships; none for one that is not known.
+    pub fn notice_of(name: &str) -> Option<String> {
+        let known = Self::known().find(|known| *known == name)?;
+        Self::open(known).ok()?.card.notice
     }
 
     /// The order that it is asked in, unless the user wants another.

@@ -36,7 +36,7 @@ pub enum JudgeError {
         reason: String,
     },
     /// The same instruction twice with different outputs.
-    #[error("`{}` has more than one output for {count} instructions: {shown}; keep one for each", path.display())]
+    #[error("`{}` has more than one output for {count} of its instructions: {shown}; keep one for each", path.display())]
     Twice {
         /// The file.
         path: PathBuf,

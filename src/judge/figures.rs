@@ -16,7 +16,7 @@ pub struct Judged {
 impl Judged {
     /// The preference in 0..=1, 1 for the model; alpaca_eval's older 0 is a draw, and what lies elsewhere counts for
     /// nothing.
-    pub(super) fn share(&self) -> Option<f64> {
+    pub fn share(&self) -> Option<f64> {
         let preference = self.preference.map(|p| if p == 0.0 { 1.5 } else { p })?;
         (1.0..=2.0).contains(&preference).then_some(preference - 1.0)
     }

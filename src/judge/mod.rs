@@ -21,7 +21,7 @@ mod order;
 mod outputs;
 mod verdict;
 
-pub use annotation::{Annotation, PositionBias, leaderboard};
+pub use annotation::{Annotation, PositionBias, write_verdicts};
 pub use annotator::{Annotator, Order, Question, TokenPrice};
 pub use error::JudgeError;
 pub use figures::{Figures, Judged};

@@ -4,6 +4,7 @@
 //! element type of the result; the narrower types round after each operation, as the reference programs do when they
 //! merge in that type, so that their results can be compared bit for bit.
 
+use super::totals::{Cascade, Plain, PlainSquares, Squares, Total};
 use crate::dtype::{DType, round_bf16, round_f16};
 use half::{bf16, f16};
 use std::ops::{Add, Div, Mul, Sub};
@@ -23,6 +24,10 @@ pub(super) trait Real:
     type Sum: Real;
     /// What the probabilities of random masks are: the type itself, but f32 for binary16 (as torch draws them).
     type Chance: Real;
+    /// How many numbers are added up: Σ x.
+    type Total: Total<Self>;
+    /// How many squares are added up: Σ x².
+    type Squares: Total<Self>;
 
     /// Zero.
     const ZERO: Self;
@@ -51,10 +56,12 @@ pub(super) trait Real:
 }
 
 macro_rules! native {
-    ($type:ty, $fused:expr) => {
+    ($type:ty, $total:ty, $squares:ty, $fused:expr) => {
         impl Real for $type {
             type Sum = $type;
             type Chance = $type;
+            type Total = $total;
+            type Squares = $squares;
             const ZERO: Self = 0.0;
             #[inline(always)]
             fn from_f64(x: f64) -> Self {
@@ -97,8 +104,8 @@ macro_rules! native {
     };
 }
 
-native!(f32, |a: f32, b: f64, c: f32| a.mul_add(b as f32, c));
-native!(f64, |a: f64, b: f64, c: f64| a * b + c);
+native!(f32, Cascade, Squares, |a: f32, b: f64, c: f32| a.mul_add(b as f32, c));
+native!(f64, Plain, PlainSquares, |a: f64, b: f64, c: f64| a * b + c);
 
 macro_rules! rounded {
     ($(#[$doc:meta])* $name:ident, $half:ty, $round:ident, $chance:ty) => {
@@ -121,6 +128,8 @@ macro_rules! rounded {
         impl Real for $name {
             type Sum = f32;
             type Chance = $chance;
+            type Total = Plain;
+            type Squares = PlainSquares;
             const ZERO: Self = Self(0.0);
             #[inline(always)]
             fn from_f64(x: f64) -> Self {

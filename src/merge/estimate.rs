@@ -55,7 +55,8 @@ impl Plan {
         let (mut cuts, mut whole) = (0, 0);
         for job in self.jobs.values() {
             let mut add = |source: usize, tensor, times: u64| {
-                let info = self.sources.get(source).and_then(|s| s.manifest().get(tensor));
+                // As it is stored: the plan's own source may round it to a wider type first.
+                let info = inputs.get(source).and_then(|input| input.checkpoint.manifest().get(tensor));
                 if let (Some(info), Some(read)) = (info, read.get_mut(source)) {
                     *read += times * info.bytes() as u64;
                 }

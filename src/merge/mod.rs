@@ -18,6 +18,7 @@
 //! - `survey`: facts of whole tensors and of the whole model that must be known first
 //! - `view`: the merged weights, computed as they are read
 //! - `arithmetic`: the number types that a merge is computed in
+//! - `totals`: sums in the order of the program that a merge is compared with
 //! - `sparsify`, `kernel`: the arithmetic on one aligned slice of every model
 //! - `agreement`: what two sets of tensors have in common, by their headers
 //! - `lineage`: whether a model is a fine-tune of a base
@@ -47,6 +48,7 @@ mod rounded;
 mod rule;
 mod sparsify;
 mod survey;
+mod totals;
 mod view;
 mod vocabulary;
 

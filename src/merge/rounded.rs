@@ -1,6 +1,6 @@
 //! Weights as they are when they are loaded in another element type.
 
-use crate::checkpoint::{CheckpointError, Manifest, Span, TensorInfo, TensorSource};
+use crate::checkpoint::{CheckpointError, Elements, Manifest, Span, TensorInfo, TensorSource};
 use crate::digest::{Canonical, Digest};
 use crate::dtype::DType;
 use crate::ids::TensorName;
@@ -37,6 +37,14 @@ impl TensorSource for Rounded {
         self.source.read(name, span, out)?;
         self.dtype.round(out);
         Ok(())
+    }
+
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        if self.dtype == DType::F32 {
+            // Every element is one of f32 already.
+            return self.source.fetch(name, span, out);
+        }
+        out.fill(span.len, |values| self.read(name, span, values))
     }
 
     fn digest(&self) -> Result<Digest, CheckpointError> {

@@ -1,9 +1,9 @@
 //! Merged weights that nobody has written yet.
 
 use super::arithmetic::with_real;
-use super::kernel::{Facts, blend};
+use super::kernel::{Facts, Out, blend};
 use super::rule::{Input, Job, Sources};
-use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
+use crate::checkpoint::{CheckpointError, Elements, Manifest, Span, TensorSource};
 use crate::digest::{Canonical, Digest};
 use crate::dtype::DType;
 use crate::ids::TensorName;
@@ -37,6 +37,22 @@ impl MergedView {
         self.sources[input.source].read(&input.tensor, span, out)
     }
 
+    fn fetch_input(&self, input: &Input, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        self.sources[input.source].fetch(&input.tensor, span, out)
+    }
+
+    fn entry(&self, name: &TensorName) -> Result<&(Job, Facts), CheckpointError> {
+        self.tensors.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })
+    }
+
+    /// Lends a room: there are as many as there are readers at a time.
+    fn in_room<R>(&self, work: impl FnOnce(&mut Room) -> R) -> R {
+        let mut room = self.rooms().pop().unwrap_or_default();
+        let done = work(&mut room);
+        self.rooms().push(room);
+        done
+    }
+
     /// Blends whole granules.
     fn chunk(
         &self,
@@ -44,21 +60,19 @@ impl MergedView {
         facts: &Facts,
         span: Span,
         room: &mut Room,
-        out: &mut [f32],
+        out: Out<'_>,
     ) -> Result<(), CheckpointError> {
         let Room { base, models } = room;
-        base.resize(if job.base.is_some() { span.len } else { 0 }, 0.0);
         if let Some(input) = &job.base {
-            self.input(input, span, base)?;
+            self.fetch_input(input, span, base)?;
         }
-        models.resize_with(job.parts.len().max(models.len()), Vec::new);
-        for (part, buffer) in job.parts.iter().zip(&mut *models) {
-            buffer.resize(span.len, 0.0);
-            self.input(&part.input, span, buffer)?;
+        models.resize_with(job.parts.len().max(models.len()), Elements::default);
+        for (part, elements) in job.parts.iter().zip(&mut *models) {
+            self.fetch_input(&part.input, span, elements)?;
         }
-        let models: Vec<&[f32]> = models.iter().take(job.parts.len()).map(Vec::as_slice).collect();
-        let rounds = [job.through.unwrap_or(DType::F32), job.info.dtype];
-        with_real!(job.arithmetic, blend(facts, span.start as u64, base, &models, rounds, out));
+        let (base, models) = (job.base.is_some().then_some(&*base), &models[..job.parts.len()]);
+        let (place, through) = ((span.start as u64, span.len), job.through.unwrap_or(DType::F32));
+        with_real!(job.arithmetic, blend(facts, place, base, models, through, out));
         Ok(())
     }
 
@@ -82,10 +96,10 @@ impl MergedView {
             let (from, to) = (at - span.start, last.min(end) - span.start);
             let whole = Span { start: first, len: last - first };
             if first == at && last <= end {
-                self.chunk(job, facts, whole, room, &mut out[from..to])?;
+                self.chunk(job, facts, whole, room, Out::Wide(job.info.dtype, &mut out[from..to]))?;
             } else {
                 let mut wide = vec![0.0; whole.len];
-                self.chunk(job, facts, whole, room, &mut wide)?;
+                self.chunk(job, facts, whole, room, Out::Wide(job.info.dtype, &mut wide))?;
                 out[from..to].copy_from_slice(&wide[at - first..][..to - from]);
             }
             at = last.min(end);
@@ -97,8 +111,8 @@ impl MergedView {
 /// Buffers of one reader: a chunk of each input.
 #[derive(Default)]
 struct Room {
-    base: Vec<f32>,
-    models: Vec<Vec<f32>>,
+    base: Elements,
+    models: Vec<Elements>,
 }
 
 impl TensorSource for MergedView {
@@ -107,18 +121,30 @@ impl TensorSource for MergedView {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        let (job, facts) =
-            self.tensors.get(name).ok_or_else(|| CheckpointError::NoTensor { tensor: name.clone() })?;
+        let (job, facts) = self.entry(name)?;
         if let Some(input) = job.copies() {
             self.input(input, span, out)?;
             job.info.dtype.round(out);
             return Ok(());
         }
-        // Rooms are lent to readers, as many as there are at a time.
-        let mut room = self.rooms().pop().unwrap_or_default();
-        let done = self.chunks(job, facts, span, &mut room, out);
-        self.rooms().push(room);
-        done
+        self.in_room(|room| self.chunks(job, facts, span, room, out))
+    }
+
+    fn fetch(&self, name: &TensorName, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+        let (job, facts) = self.entry(name)?;
+        let dtype = job.info.dtype;
+        if job.copies().is_some() || facts.granularity > 1 {
+            return out.fill(span.len, |values| self.read(name, span, values));
+        }
+        let size = dtype.size();
+        let bytes = out.reset(dtype, span.len);
+        self.in_room(|room| {
+            for (number, bytes) in bytes.chunks_mut(CHUNK * size).enumerate() {
+                let part = Span { start: span.start + number * CHUNK, len: bytes.len() / size };
+                self.chunk(job, facts, part, room, Out::Narrow(dtype, bytes))?;
+            }
+            Ok(())
+        })
     }
 
     /// By inputs and rules, not by the bytes of the result: known without computing it. A merge that is one of its models

@@ -5,7 +5,8 @@ use super::client::{Client, Ended};
 use super::flight::{guess_tokens, in_flight};
 use super::{Remote, RemoteError};
 use crate::completion::{
-    Complete, CompleteError, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
+    Complete, CompleteError, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request,
+    Sampling, first_cut, first_word,
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -70,8 +71,10 @@ fn body(model: &str, request: &Request) -> Value {
     body
 }
 
-fn outcome(choice: &Choice, usage: Usage, stop: &[String]) -> Outcome {
-    let cut = stop.iter().filter_map(|s| choice.text.find(s.as_str())).min();
+/// The protocol has no word that ends an answer: the server says all, and what is behind the word is cut here.
+fn outcome(choice: &Choice, usage: Usage, stop: &[String], end_with: &[String]) -> Outcome {
+    let stop = stop.iter().filter_map(|s| choice.text.find(s.as_str())).min();
+    let cut = first_cut(stop, first_word(&choice.text, end_with, true));
     let finish = match (&choice.finish_reason, &choice.stop_reason) {
         _ if cut.is_some() => Finish::StopString,
         (Some(reason), _) if reason == "length" => Finish::Length,
@@ -188,12 +191,14 @@ impl Complete for Remote<'_> {
             if request.prompt.is_empty() {
                 return Ok(Some(Err(Refusal::EmptyPrompt)));
             }
-            if request.stop.iter().any(String::is_empty) {
+            if request.stop.iter().chain(&request.end_with).any(String::is_empty) {
                 return Ok(Some(Err(Refusal::EmptyStop)));
             }
             let body = body(&self.settings.model, request);
             Ok(match self.continued(&client, &body, at, stop)? {
-                Ended::Reply((choice, usage)) => Some(Ok(outcome(&choice, usage, &request.stop))),
+                Ended::Reply((choice, usage)) => {
+                    Some(Ok(outcome(&choice, usage, &request.stop, &request.end_with)))
+                }
                 Ended::Refused(reason) => Some(Err(Refusal::Server { reason })),
                 Ended::Stopped => None,
             })
@@ -232,10 +237,12 @@ mod tests {
     #[test]
     fn an_answer_is_cut_at_every_stop_string_whatever_the_server_does() {
         let stop: Vec<String> = ["one", "two", "three", "four", "five"].map(String::from).to_vec();
-        let five = outcome(&choice("a five b two", "stop"), Usage::default(), &stop);
+        let five = outcome(&choice("a five b two", "stop"), Usage::default(), &stop, &[]);
         assert_eq!((five.text.as_str(), five.finish), ("a ", Finish::StopString));
-        assert_eq!(outcome(&choice("a", "stop"), Usage::default(), &stop).finish, Finish::EndOfText);
-        assert_eq!(outcome(&choice("a", "length"), Usage::default(), &stop).finish, Finish::Length);
+        assert_eq!(outcome(&choice("a", "stop"), Usage::default(), &stop, &[]).finish, Finish::EndOfText);
+        assert_eq!(outcome(&choice("a", "length"), Usage::default(), &stop, &[]).finish, Finish::Length);
+        let word = outcome(&choice("a b two one", "length"), Usage::default(), &stop, &["b".to_owned()]);
+        assert_eq!((word.text.as_str(), word.finish), ("a b", Finish::StopString));
     }
 
     #[test]

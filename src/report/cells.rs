@@ -145,6 +145,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// How the directions were chosen.
     pub selection: Vec<Selection>,
+    /// Who judged the answers to AlpacaEval's instructions, where somebody did.
+    pub judge: Option<String>,
     /// Where the paper contradicts itself, or leaves open what was done.
     pub footnotes: Vec<&'static str>,
 }
@@ -166,6 +168,9 @@ impl Table {
                 "s: θ = θ_pre + s·Σ λ_k·δ_k with Σ λ_k = 1; a sum of two deltas at scale ½ is s = 1, λ = ½.".to_owned(),
             ],
         }];
+        if let Some(block) = blocks.first_mut() {
+            block.legend.extend(self.judge.clone());
+        }
         if !self.selection.is_empty() {
             blocks.push(Selection::block(&self.selection));
         }

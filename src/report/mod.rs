@@ -34,7 +34,7 @@ pub use figure::{
     FIGURE4_WEIGHTS, FIGURE5_GAINS, FIGURE5_NOTES, PublishedPoint, bars, landscape, published, radar,
 };
 pub use found::{Entrant, EstimateNote, Figure, Found, Rival};
-pub use page::{ItemDetail, RunDetail, Section, page};
+pub use page::{ItemDetail, Preference, RunDetail, Section, page};
 pub use paper::{Method, PublishedRow, TABLE1, TABLE1_NOTES};
 pub use png::png;
 pub use sheet::{Amount, Block, Entry, Heading, Kind, Line, Point, Sheet};

@@ -103,6 +103,10 @@ pub struct Answer {
     pub generated_tokens: usize,
     /// Why generation ended; none for a refused request.
     pub finish: Option<Finish>,
+    /// Wall time from when the model was asked until the answer was there; the other questions that it was asked with share that time.
+    /// Older records do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
 }
 
 /// What `open.json` holds.
@@ -139,5 +143,8 @@ pub(super) enum Record {
         answer: Option<Digest>,
         /// The verdict, in the words of the benchmark room.
         verdict: Value,
+        /// Wall time of scoring; older records do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
     },
 }

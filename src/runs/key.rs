@@ -15,6 +15,9 @@ pub fn answer_key(weights: Digest, companions: Digest, numerics: &str, request: 
     for stop in &request.stop {
         form = form.text("stop", stop);
     }
+    for word in &request.end_with {
+        form = form.text("end_with", word);
+    }
     form.finish()
 }
 

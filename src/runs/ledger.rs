@@ -8,6 +8,7 @@ use crate::ids::ItemId;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(super) const RECORDS: &str = "records.jsonl";
 const OPEN: &str = "open.json";
@@ -76,7 +77,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a verdict down. `content` is the digest of the item's row, `answer` the key of what was judged.
+    /// Writes a verdict down. `content` is the digest of the item's row, `answer` the key of what was judged, `took` the time that
+    /// judging took.
     pub fn record_verdict(
         &mut self,
         key: Digest,
@@ -84,9 +86,11 @@ impl Ledger {
         content: Digest,
         answer: Digest,
         verdict: Value,
+        took: Duration,
     ) -> Result<(), RunError> {
         let (item, content, answer) = (item.clone(), Some(content), Some(answer));
-        self.append(&Record::Verdict { key, item, content, answer, verdict: verdict.clone() })?;
+        let seconds = Some(took.as_secs_f64());
+        self.append(&Record::Verdict { key, item, content, answer, verdict: verdict.clone(), seconds })?;
         self.verdicts.insert(key, verdict);
         Ok(())
     }
@@ -140,6 +144,7 @@ mod tests {
             prompt_tokens: 3,
             generated_tokens: 2,
             finish: Some(Finish::EndOfText),
+            seconds: Some(0.5),
         }
     }
 
@@ -152,7 +157,9 @@ mod tests {
             for i in 0..3 {
                 ledger.record_answer(key(i), &"x".into(), answer("a\nb ü")).unwrap();
                 let verdict = serde_json::json!({ "value": i });
-                ledger.record_verdict(key(i + 10), &"x".into(), key(i), key(i), verdict).unwrap();
+                ledger
+                    .record_verdict(key(i + 10), &"x".into(), key(i), key(i), verdict, Duration::ZERO)
+                    .unwrap();
             }
         }
         let path = dir.path().join("records.jsonl");

@@ -126,7 +126,9 @@ mod tests {
         };
         let mut ledger = Store::open(root).unwrap().ledger(&id.into(), &manifest).unwrap();
         let key = Digest::of_bytes(b"k");
-        ledger.record_verdict(key, &"x".into(), key, key, json!({ "value": 1 })).unwrap();
+        ledger
+            .record_verdict(key, &"x".into(), key, key, json!({ "value": 1 }), std::time::Duration::ZERO)
+            .unwrap();
         if !complete {
             ledger.begin(3).unwrap();
         }

@@ -179,7 +179,7 @@ fn items(folder: &Path) -> Result<Vec<StoredItem>, RunError> {
                     answered.push((key, item));
                 }
             }
-            Record::Verdict { key, item, content, answer, verdict } => {
+            Record::Verdict { key, item, content, answer, verdict, .. } => {
                 let stored = (answer, StoredItem { item, content, answer: None, verdict: Some(verdict) });
                 if let Some(&place) = places.get(&key) {
                     judged[place] = stored;

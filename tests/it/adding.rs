@@ -117,6 +117,24 @@ fn numbers_patterns_and_texts_are_scored_without_rust() {
         &rows,
         &["quiz/benchmark.toml", "unclosed group"],
     );
+    // A pattern that no text matches would make every answer wrong: in a scorer, in a filter, in what is ignored, in a row.
+    let never = |name: &str, rest: &str| format!("[scorer]\nname = \"{name}\"\n{rest}");
+    for scorer in [
+        never("regex", "pattern = { regex = 'a^b' }"),
+        never(
+            "regex",
+            "pattern = { regex = '.' }\nfilter = [{ function = \"regex\", regex_pattern = 'a^b' }]",
+        ),
+        never("exact_match", "doc_to_target = \"a\"\nregexes_to_ignore = [\",\", 'a^b']"),
+    ] {
+        check(&scorer, &rows, &["quiz/benchmark.toml", "`a^b` can never match"]);
+    }
+    let row = [json!({"q": "?", "a": "$a"})];
+    check(
+        field,
+        &row,
+        &["test.jsonl", "line 1", "`a` must be a regular expression", "that some text can match"],
+    );
     let step = "[scorer]\nname = \"exact_match\"\ndoc_to_target = \"a\"\nfilter = [{ function = \"last\" }]";
     check(step, &rows, &["quiz/benchmark.toml", "`last`", "`fenced_code`"]);
     check("[scorer]\nname = \"exact_mach\"", &rows, &["`exact_mach`", "`exact_match`", "`multiple_choice`"]);
@@ -127,6 +145,26 @@ fn numbers_patterns_and_texts_are_scored_without_rust() {
     let e = said.stderr();
     assert_eq!(said.0.status.code(), Some(1), "{e}");
     assert!(e.contains("quiz/prompt.jinja is not a prompt template: line 2, column 8"), "{e}");
+}
+
+/// The last word, as the paper has it, or the first label, behind which a model is stopped.
+#[test]
+fn a_label_is_the_last_word_or_the_first_label() {
+    let project = Project::new();
+    let rows: Vec<Value> = (0..4).map(|_| json!({"q": "?", "a": 1})).collect();
+    let outputs = ["not bad, good", "Good. But bad", "goodness me", "neither"];
+    let scorer = |take: &str| {
+        format!("[scorer]\nname = \"label_word\"\nfield = \"a\"\nlabels = {{ bad = 0, good = 1 }}\n{take}")
+    };
+    let last = verdicts(&project, &scorer(""), &rows, &outputs);
+    assert_eq!(last, ["correct", "wrong", "no_answer", "no_answer"]);
+    let first = verdicts(&project, &scorer("take = \"first\""), &rows, &outputs);
+    assert_eq!(first, ["wrong", "correct", "correct", "no_answer"]);
+    let error = project.m3(&["bench", "check", "quiz"]);
+    assert_eq!(error.0.status.code(), Some(0), "{}", error.stderr());
+    benchmark(&project, &scorer("take = \"middle\""), &rows);
+    let error = project.m3(&["bench", "check", "quiz"]).fails(1);
+    assert!(error.contains("quiz/benchmark.toml") && error.contains("`middle`"), "{error}");
 }
 
 /// Choices are weighed by the model, kept by content, and not asked for twice; both ways of weighing come side by side.

@@ -320,7 +320,7 @@ fn what_cannot_be_attacked_is_refused_before_the_model_is_opened() {
     assert!(said.contains("gsm8k") && said.contains("labels"), "{said}");
     std::fs::create_dir(project.path("empty")).unwrap();
     std::fs::write(project.path("empty/sst2_dev.tsv"), "label\tsentence\n").unwrap();
-    attack(&["--attack", "stresstest", "--data", "empty"]);
+    assert!(attack(&["--attack", "stresstest", "--data", "empty"]).contains("has no rows"));
     assert!(attack(&["--attack", "stresstest"]).contains("no/model"));
 }
 
@@ -435,6 +435,47 @@ fn prompts_are_asked_together_and_say_what_they_say_alone() {
         std::fs::read_dir(project.path(out).join("runs")).unwrap().map(|e| e.unwrap().file_name()).collect()
     };
     assert!(runs("generation").is_disjoint(&runs("likelihood")));
+}
+
+/// Generation stops behind the first label, which is another rule, and said so.
+#[test]
+fn a_model_is_stopped_behind_its_first_label() {
+    let project = Project::new();
+    let lm = lm();
+    let attack = |by: &str| -> Value {
+        let args =
+            ["attack", &lm, "--bench", "cola", "--attack", "stresstest", "--labels-by", by, "--limit", "8"];
+        let said = project.m3(&[&args[..], &["--out", by, "--json"]].concat()).ok();
+        serde_json::from_str::<Value>(&said).unwrap()["attacks"][0].take()
+    };
+    let (whole, first) = (attack("generation"), attack("first-label"));
+    assert_eq!((&whole["labels_by"], &first["labels_by"]), (&json!("generation"), &json!("first_label")));
+    let answers = |out: &str, found: &Value| -> BTreeMap<String, (String, u64)> {
+        let run = project.path(out).join("runs").join(found["clean"]["run"].as_str().unwrap());
+        let records = std::fs::read_to_string(run.join("records.jsonl")).unwrap();
+        let rows = records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.filter(|row| row["kind"] == "answer")
+            .map(|row| {
+                let answer = &row["answer"];
+                let text = answer["text"]["Ok"].as_str().unwrap().to_owned();
+                (
+                    row["item"].as_str().unwrap().to_owned(),
+                    (text, answer["generated_tokens"].as_u64().unwrap()),
+                )
+            })
+            .collect()
+    };
+    let (whole, first) = (answers("generation", &whole), answers("first-label", &first));
+    assert_eq!(whole.len(), 8);
+    for (item, (text, tokens)) in &first {
+        let (longer, more) = &whole[item];
+        assert!(longer.starts_with(text.as_str()) && tokens <= more, "{item}: {text:?} of {longer:?}");
+        if longer.to_lowercase().contains("acceptable") {
+            assert!(text.to_lowercase().ends_with("acceptable"), "{item}: {text:?}");
+        }
+    }
+    let args = ["attack", &lm, "--bench", "gsm8k", "--attack", "stresstest", "--labels-by", "first-label"];
+    assert!(project.m3(&args).fails(1).contains("labels"));
 }
 
 /// Every label has a number, from 0 on, or their likelihoods cannot be told apart by it.

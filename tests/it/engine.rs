@@ -21,6 +21,7 @@ fn ask(prompt: &str, max_tokens: usize) -> Request {
         sampling: Sampling::Greedy,
         max_tokens: TokenCount(max_tokens),
         stop: Vec::new(),
+        end_with: Vec::new(),
     }
 }
 

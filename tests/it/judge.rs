@@ -1,7 +1,7 @@
 //! The judge against alpaca_eval's own figures on stored annotations, where they are at hand.
 #![expect(clippy::print_stdout, reason = "the parity tests report what they compared")]
 
-use crate::cli::{Project, Said};
+use crate::cli::{Project, Said, home};
 use crate::remote::{Asked, Does, Stub, fails, holds_no_key, says};
 use m3::files;
 use m3::judge::{Figures, Gamed, Glm, Judged, is_switched, length_controlled};
@@ -378,7 +378,7 @@ fn outputs_that_do_not_belong_together_are_refused_and_listed() {
         rows.push(copy);
     });
     let error = project.m3(&args("twice.json")).fails(1);
-    assert!(error.contains("more than one output for 1") && error.contains("\"What is 3?\""), "{error}");
+    assert!(error.contains("more than one output for 1 of") && error.contains("\"What is 3?\""), "{error}");
     edit("mixed.json", &|rows| rows[0]["generator"] = json!("another"));
     assert!(project.m3(&args("mixed.json")).fails(1).contains("another, model"));
     edit("typed.json", &|rows| rows[2]["output"] = json!(5));
@@ -619,4 +619,90 @@ fn eval_judges_what_it_has_asked() {
     assert!(eval(&["--annotator", "m3_chat", "--judge", "models/math"]).fails(1).contains("--base-url"));
     let none = ["eval", "models/math", "--bench", "gsm8k", "--annotator", "own", "--judge", "models/base"];
     assert!(project.m3(&none).fails(1).contains("--bench names none"));
+}
+
+// ── The embedded judge ──────────────────────────────────────────────────────────────────────────────────────────────
+
+/// A row of the table about the judge in `scripts/family/FIGURES.md`: agreement and position bias of all pairs.
+fn stated() -> (f64, f64) {
+    let text = files::read_text(&home().join("scripts/family/FIGURES.md")).unwrap();
+    let part = text.split("## The judge").nth(1).expect("FIGURES.md has a part about the judge");
+    let row = part.lines().find(|line| line.starts_with("| all |")).unwrap();
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    (cells[3].parse().unwrap(), cells[7].parse().unwrap())
+}
+
+/// On pairs whose better answer is known it is right as often as is said of it, and prefers no place.
+#[test]
+fn the_embedded_judge_is_as_good_as_is_said() {
+    let project = Project::new();
+    let side = |name: &str| home().join("datasets/tiny/judge").join(name).to_str().unwrap().to_owned();
+    let (better, worse) = (side("better.jsonl"), side("worse.jsonl"));
+    let args =
+        ["judge", "alpaca_eval", "--outputs", &better, "--reference", &worse, "--annotator", "m3_tiny"];
+    let result = parsed(&project.m3(&[&args[..], &["--json"]].concat()));
+    let (agreement, bias) = stated();
+    assert!(agreement >= 85.0 && bias.abs() < 5.0, "{agreement} {bias}");
+    let [found, points] = [&result["discrete_win_rate"], &result["position_bias"]["points"]]
+        .map(|figure| figure.as_f64().unwrap());
+    // The figures were made by another program, whose sums are rounded otherwise.
+    assert!(
+        (found - agreement).abs() < 0.5 && (points - bias).abs() < 0.3,
+        "{found} {points}: {agreement} {bias}"
+    );
+    assert!(result["n_total"].as_u64() >= Some(600) && result["unscored"] == 0, "{result}");
+    // What it is stands beside its figures, wherever they stand; there is no network, and no other flag is needed.
+    let nature = result["notice"].as_str().unwrap();
+    assert!(nature.contains("embedded"), "{nature}");
+    assert!(project.m3(&args).ok().contains(nature));
+    let stored = result["results"].as_str().unwrap().to_owned() + "/annotations.json";
+    assert!(project.m3(&["judge", "alpaca_eval", "--annotations", &stored]).ok().contains(nature));
+    let eval = ["eval", "models/math", "--bench", "alpaca_eval", "--annotator", "m3_tiny", "--limit", "8"];
+    let said = project.m3(&eval).ok();
+    assert!(said.contains("judged by m3_tiny") && said.contains(nature), "{said}");
+}
+
+/// The length-controlled model's file is fetched by name, and what the hub announces is held against it.
+#[cfg(feature = "hub")]
+#[test]
+fn difficulties_are_fetched_by_name() {
+    let project = made();
+    let stub = Stub::new(honest);
+    judge(&project, &stub, &CHAT).ok();
+    let stored = "m3-runs/judge/model-m3_chat/annotations.json";
+    let args = ["judge", "alpaca_eval", "--annotations", stored, "--gamed", "hub"];
+    let cache = project.path("cache");
+    let offline = project.m3_with(&args, &[("HF_HOME", cache.to_str().unwrap())]).fails(1);
+    assert!(offline.contains("tatsu-lab/alpaca_eval") && offline.contains("HF_HUB_OFFLINE"), "{offline}");
+    // As the cache of the hub's tools has it.
+    let place = cache.join("hub/datasets--tatsu-lab--alpaca_eval");
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    let row = |i: usize, own: bool| {
+        let not_gamed = if own { "True" } else { "False" };
+        format!("0.{},{i},{}.5,{}.25,{not_gamed}\n", 3 + i % 5, i % 3, i % 2)
+    };
+    let rows: String = (0..2 * COUNT).map(|i| row(i % COUNT, i < COUNT)).collect();
+    let text = format!("preference,index,std_delta_len,instruction_difficulty,not_gamed_baseline\n{rows}");
+    let hash = Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hash, b| format!("{hash}{b:02x}"));
+    let put = |name: &str| {
+        for folder in ["blobs", "refs", &format!("snapshots/{commit}")] {
+            std::fs::create_dir_all(place.join(folder)).unwrap();
+        }
+        std::fs::write(place.join("refs/main"), commit).unwrap();
+        std::fs::write(place.join("blobs").join(name), &text).unwrap();
+        let link = place.join(format!("snapshots/{commit}/df_gamed.csv"));
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(format!("../../blobs/{name}"), link).unwrap();
+    };
+    put(&hash);
+    let said = project.m3_with(&[&args[..], &["--json"]].concat(), &[("HF_HOME", cache.to_str().unwrap())]);
+    let result = parsed(&said);
+    assert_eq!(
+        (&result["length_controlled"]["glm"], &result["gamed_sha256"]),
+        (&json!("length_controlled_v1"), &json!(hash))
+    );
+    assert!(said.stderr().contains(&hash), "{}", said.stderr());
+    put(&"0".repeat(64));
+    let wrong = project.m3_with(&args, &[("HF_HOME", cache.to_str().unwrap())]).fails(1);
+    assert!(wrong.contains("not those that the hub announced"), "{wrong}");
 }

@@ -24,6 +24,7 @@ mod math;
 mod merge;
 mod mergekit;
 mod pieces;
+mod programs;
 mod real_model;
 mod recipes;
 mod refusals;

@@ -460,6 +460,9 @@ fn a_recipe_is_told_before_it_is_done() {
     assert_eq!(yaml["recipe"]["output"]["dtypes"], json!({"bf16": base.manifest().parameters()}));
     // The L1 ratios of the deltas take one sweep more.
     assert_eq!(yaml["recipe"]["estimate"]["sweeps"], json!([2.0, 2.0, 2.0]));
+    // Bytes are those of the files, whatever type the merge is computed in.
+    project.write("wide.yml", &YAML.replace("bfloat16", "float32"));
+    assert_eq!(inspect(&["wide.yml"])["recipe"]["estimate"]["sweeps"], json!([2.0, 2.0, 2.0]));
 
     let told = project.m3(&["inspect", "drawn.toml"]).ok();
     let rows = format!("the same {} rows", base.companions().config.vocab_size);

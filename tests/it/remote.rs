@@ -225,24 +225,29 @@ fn a_served_model_is_evaluated_like_any_other_and_asked_once() {
 #[test]
 fn passing_trouble_is_waited_out() {
     let project = Project::new();
-    let good = " The answer is: 5";
+    // Every question meets another trouble before it is answered, the first of them two: how long one waits doubles with every
+    // trouble in a row.
+    let troubles: [fn() -> Does; 7] = [
+        || Does::BreaksOff("{\"choices\": [{\"te".into()),
+        || fails(429, Some("0"), "slow down", "rate_limit"),
+        || fails(503, Some("0"), "overloaded", "x"),
+        || Does::HangsUp,
+        || Does::Answers(200, None, "<html>gateway</html>".into()),
+        || Does::Answers(200, None, "{\"object\": \"error\"}".into()),
+        || Does::Dawdles(Duration::from_secs(3), "{}".into()),
+    ];
     let stub = Stub::new(move |number, _| match number {
-        0 => fails(429, Some("0"), "slow down", "rate_limit"),
-        1 => fails(503, Some("0"), "overloaded", "x"),
-        2 => Does::BreaksOff("{\"choices\": [{\"te".into()),
-        3 => Does::HangsUp,
-        4 => Does::Answers(200, None, "<html>gateway</html>".into()),
-        5 => Does::Answers(200, None, "{\"object\": \"error\"}".into()),
-        6 => Does::Dawdles(Duration::from_secs(3), "{}".into()),
-        _ => continues(good),
+        0 => troubles[0](),
+        n if n % 2 == 1 && n < 12 => troubles[n.div_ceil(2)](),
+        _ => continues(" The answer is: 5"),
     });
-    let more = ["--concurrency", "1", "--attempts", "8", "--timeout", "1"];
+    let more = ["--concurrency", "1", "--attempts", "3", "--timeout", "1"];
     let args =
-        ["eval", "m", "--engine", "openai", "--base-url", &stub.url, "--bench", "gsm8k", "--limit", "2"];
+        ["eval", "m", "--engine", "openai", "--base-url", &stub.url, "--bench", "gsm8k", "--limit", "7"];
     let said = project.m3(&[&args[..], &more, &["--json"]].concat());
     let result: Value = serde_json::from_str(&said.ok()).unwrap();
-    assert_eq!(result["results"][0]["n"], 2);
-    assert_eq!(stub.asked().len(), 7 + 2);
+    assert_eq!((&result["results"][0]["n"], &result["results"][0]["invalid"]), (&json!(7), &json!(0)));
+    assert_eq!(stub.asked().len(), 7 + 7);
     assert!(said.stderr().contains("trying again"), "{}", said.stderr());
 }
 

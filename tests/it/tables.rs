@@ -13,21 +13,32 @@ fn suite(project: &Project) -> String {
          [ties]\n\"lm+math\" = {{ scale = 0.5, density = 0.5 }}\n\"lm+code\" = {{ scale = 1.0, density = 0.7 }}\n\
          \"math+code\" = {{ scale = 1.0, density = 0.5 }}\n[dare]\ndrop = 0.2\nseed = 1\n\
          [three]\np = [0.0, 1.0, 3.0]\nscales = [1.0]\n[landscape]\nsteps = 2\nscales = [0.75, 1.0]\nshare = 1.0\n\
+         [judge]\nannotator = \"m3_tiny\"\ncheckpoint = {:?}\nreference = {:?}\n\
          [ood]\n\"lm+math\" = [\"humaneval\"]\n\"lm+code\" = [\"gsm8k\"]\n\"math+code\" = [\"instructions\"]\n",
         path("datasets/tiny"),
         models("base"),
         models("lm"),
         models("math"),
         models("code"),
+        models("judge"),
+        path("datasets/tiny/alpaca_eval/reference.jsonl"),
     );
     project.write("cut.toml", &text).to_str().unwrap().to_owned()
 }
 
+/// One after the other in one folder, as a person would: what one has asked, the next finds, and `all` asks the rest.
 #[test]
-fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
+fn tables_and_figures_are_made_and_nothing_is_asked_twice() {
     let project = Project::new();
     let suite = suite(&project);
-    let args = ["reproduce", "table1", "--suite", &suite, "--out", "out"];
+    table1_has_every_cell_in_every_format_and_is_not_made_twice(&project, &suite);
+    table2_has_a_drop_rate_for_each_pair_and_data_set(&project, &suite);
+    figures_are_pictures_with_their_numbers_beside(&project, &suite);
+    all_makes_every_file_and_a_page_with_the_items(&project, &suite);
+}
+
+fn table1_has_every_cell_in_every_format_and_is_not_made_twice(project: &Project, suite: &str) {
+    let args = ["reproduce", "table1", "--suite", suite, "--out", "out"];
     let screen = project.m3(&args).ok();
     let file = |ending: &str| std::fs::read_to_string(project.path(&format!("out/table1.{ending}"))).unwrap();
     assert!(screen.starts_with("Table 1") && file("md").starts_with("> stand-in"), "{screen}");
@@ -35,6 +46,8 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert!(latex.contains("\\toprule") && latex.contains("stand-in") && !latex.contains('λ'), "{latex}");
     latex = latex.replace("\\&", "&");
     for text in [&screen, &file("md"), &latex] {
+        // What kind of judge it is stands where its figures stand.
+        assert!(text.replace("\\_", "_").contains("by the annotator m3_tiny"), "{text}");
         for wanted in ["Math & Code", "66.34", "HumanEval", "validation", "n 4"] {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
@@ -48,7 +61,7 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(cells.len(), 21 * 5);
     for cell in cells {
         let column = cell["column"].as_str().unwrap();
-        if column == "alpaca_eval" {
+        if column == "alpaca_eval" && cell["published"].is_null() {
             assert!(cell["ours"].is_null() && cell["n"] == 0, "{cell}");
             continue;
         }
@@ -76,6 +89,14 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     // Six figures for each of the nine searches.
     assert_eq!(table["selection"].as_array().unwrap().len(), 9 * 6);
     assert_eq!(table["rows"].as_array().unwrap().len(), 21);
+    let legend = table["legend"].as_array().unwrap().iter().filter_map(|s| s.as_str());
+    assert!(legend.clone().any(|s| s.contains("m3_tiny") && s.contains("over those of `base`")), "{json}");
+    let judged = project.path("out/runs").join(find("lm", "alpaca_eval")["run"].as_str().unwrap());
+    let verdicts = std::fs::read_to_string(judged.join("judge/m3_tiny/annotations.json")).unwrap();
+    let verdicts: serde_json::Value = serde_json::from_str(&verdicts).unwrap();
+    let preferences = verdicts.as_array().unwrap().iter().map(|v| v["preference"].as_f64().unwrap() - 1.0);
+    let rate = 100.0 * preferences.sum::<f64>() / 4.0;
+    assert!((rate - find("lm", "alpaca_eval")["ours"].as_f64().unwrap()).abs() < 1e-9, "{verdicts}");
     let csv = file("csv");
     assert_eq!(csv.lines().count(), 1 + 21 * 5 + 9 * 6);
     let line = csv.lines().find(|l| l.starts_with("table1,cells,math,gsm8k,")).unwrap();
@@ -89,11 +110,8 @@ fn table1_has_every_cell_in_every_format_and_is_not_made_twice() {
     assert_eq!(total_size(&project.path("out/runs")), before);
 }
 
-#[test]
-fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
-    let project = Project::new();
-    let suite = suite(&project);
-    let args = ["reproduce", "table2", "--suite", &suite, "--out", "out"];
+fn table2_has_a_drop_rate_for_each_pair_and_data_set(project: &Project, suite: &str) {
+    let args = ["reproduce", "table2", "--suite", suite, "--out", "out"];
     let screen = project.m3(&args).ok();
     for wanted in ["stand-in", "stresstest", "(98.53)", "LM & Code without M³", "[95 % interval]"] {
         assert!(screen.contains(wanted), "{wanted}: {screen}");
@@ -119,7 +137,7 @@ fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
         assert!(row["remark"].as_str().unwrap().contains("worst prompt"), "{row}");
     }
     // The embedded masked language model makes the candidates of Table 6.
-    let args = ["reproduce", "table6", "--suite", &suite, "--out", "out", "--json"];
+    let args = ["reproduce", "table6", "--suite", suite, "--out", "out", "--json"];
     let table: serde_json::Value = serde_json::from_str(&project.m3(&args).ok()).unwrap();
     let cells = table["cells"].as_array().unwrap();
     assert_eq!(cells.len(), 12 * 3);
@@ -128,10 +146,7 @@ fn table2_has_a_drop_rate_for_each_pair_and_data_set() {
 }
 
 /// The picture's numbers are those of the sheet beside it, and text of the picture is text.
-#[test]
-fn figures_are_pictures_with_their_numbers_beside() {
-    let project = Project::new();
-    let suite = suite(&project);
+fn figures_are_pictures_with_their_numbers_beside(project: &Project, suite: &str) {
     for (name, wanted) in [
         ("figure2", ["fixed direction", "58.52", "M³"]),
         ("figure3", ["Math &gt; LM &gt; Code", "63.08", "95 %"]),
@@ -139,7 +154,7 @@ fn figures_are_pictures_with_their_numbers_beside() {
         ("figure5", ["TIES-Merging + M³", "n 4", "stand-in"]),
         ("landscape", ["λ = 0.50", "s = 1", "candidates"]),
     ] {
-        let args = ["reproduce", name, "--suite", &suite, "--out", "out", "--json"];
+        let args = ["reproduce", name, "--suite", suite, "--out", "out", "--json"];
         let sheet: serde_json::Value = serde_json::from_str(&project.m3(&args).ok()).unwrap();
         assert_eq!((&sheet["table"], &sheet["suite"]), (&name.into(), &"cut".into()));
         let svg = std::fs::read_to_string(project.path(&format!("out/{name}.svg"))).unwrap();
@@ -169,11 +184,8 @@ fn figures_are_pictures_with_their_numbers_beside() {
     assert_eq!(average("figure2"), average("figure4"));
 }
 
-#[test]
-fn all_makes_every_file_and_a_page_with_the_items() {
-    let project = Project::new();
-    let suite = suite(&project);
-    let said = project.m3(&["reproduce", "all", "--suite", &suite, "--out", "out", "--json"]).ok();
+fn all_makes_every_file_and_a_page_with_the_items(project: &Project, suite: &str) {
+    let said = project.m3(&["reproduce", "all", "--suite", suite, "--out", "out", "--json"]).ok();
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     let files: Vec<&str> = said["files"].as_array().unwrap().iter().filter_map(|f| f.as_str()).collect();
     // Five tables in four formats, five figures in six, and the page.
@@ -182,6 +194,7 @@ fn all_makes_every_file_and_a_page_with_the_items() {
         assert!(project.path(file).is_file(), "{file}");
     }
     let html = std::fs::read_to_string(project.path("out/report.html")).unwrap();
+    assert!(html.contains("by the annotator m3_tiny"), "the page says who judged");
     let begin = html.find("id=\"data\">").unwrap() + "id=\"data\">".len();
     let data = &html[begin..begin + html[begin..].find("</script").unwrap()];
     let data: serde_json::Value = serde_json::from_str(data).unwrap();
@@ -203,6 +216,15 @@ fn all_makes_every_file_and_a_page_with_the_items() {
         assert!(prompt.unwrap().contains("### Instruction") && item["answer"].is_string(), "{item}");
     }
     assert_eq!(run["settings"]["benchmark"], "gsm8k");
+    // Judged items show whose answer is preferred.
+    let judged = data["runs"].as_array().unwrap().iter().find(|r| r["benchmark"] == "alpaca_eval").unwrap();
+    for item in judged["items"].as_array().unwrap() {
+        let reason = item["reason"].as_str().unwrap();
+        assert!(
+            item["kind"] != "unscored" && item["value"].is_number() && reason.contains("answer of base"),
+            "{item}"
+        );
+    }
 }
 
 fn total_size(folder: &std::path::Path) -> u64 {

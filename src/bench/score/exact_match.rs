@@ -6,6 +6,7 @@
 use super::{BadField, Scorer, Tools, need_some};
 use crate::bench::dataset::Item;
 use crate::bench::filter::{self, Filter};
+use crate::bench::pattern;
 use crate::bench::verdict::Verdict;
 use regex::Regex;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ pub(in crate::bench) struct ExactMatch {
     #[serde(default)]
     filter: Vec<Filter>,
     /// What is removed before the comparison.
-    #[serde(default, deserialize_with = "filter::patterns")]
+    #[serde(default, deserialize_with = "pattern::patterns")]
     regexes_to_ignore: Vec<Regex>,
     /// Whether capitals do not matter.
     #[serde(default)]

@@ -4,10 +4,14 @@
 //! 1. The answer in small letters loses every text of `remove`, then the characters of `strip` at both ends.
 //! 2. What is behind the last space (U+0020, no other white space) is the word; it loses the characters of `drop`.
 //! 3. The word must be a label, letter for letter. Anything else is invalid, and wrong.
+//!
+//! With `take = "first"` it is another rule, of ours: the answer is the first label with which a word of the text begins
+//! ([`first_word`]), in capitals or not, and the model is not asked for more than that. An answer without one is invalid.
 
 use super::{BadField, Scorer, Tools};
 use crate::bench::dataset::Item;
 use crate::bench::verdict::Verdict;
+use crate::completion::first_word;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -20,6 +24,9 @@ pub(in crate::bench) struct LabelWord {
     field: String,
     /// The words that count, with their numbers.
     labels: BTreeMap<String, i64>,
+    /// Which word is looked at.
+    #[serde(default)]
+    take: Take,
     /// Texts that are removed wherever they stand, in this order.
     #[serde(default)]
     remove: Vec<String>,
@@ -31,7 +38,40 @@ pub(in crate::bench) struct LabelWord {
     drop: String,
 }
 
+/// Which word of an answer says what it means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Take {
+    /// The last, which is known when the answer has ended.
+    #[default]
+    Last,
+    /// The first that is a label.
+    First,
+}
+
 impl LabelWord {
+    fn words(&self) -> Vec<String> {
+        self.labels.keys().map(|label| label.to_lowercase()).collect()
+    }
+
+    /// The label in an answer, and its number.
+    fn label(&self, answer: &str) -> Option<(String, i64)> {
+        if self.take == Take::First {
+            let words = self.words();
+            let (label, _) = first_word(answer, &words, true)?;
+            return self.labels.iter().nth(label).map(|(label, number)| (label.clone(), *number));
+        }
+        let mut text = answer.to_lowercase();
+        for part in &self.remove {
+            text = text.replace(part.as_str(), "");
+        }
+        let stripped = text.trim_matches(|c| self.strip.contains(c));
+        let last = stripped.rsplit(' ').next().unwrap_or_default();
+        let word: String = last.chars().filter(|c| !self.drop.contains(*c)).collect();
+        let number = *self.labels.get(&word)?;
+        Some((word, number))
+    }
+
     /// The number in the row, as JSON or, in tab-separated values, as text.
     fn right(&self, item: &Item) -> Option<i64> {
         match item.fields.get(&self.field)? {
@@ -54,21 +94,18 @@ impl Scorer for LabelWord {
         }
     }
 
+    fn end_with(&self) -> Vec<String> {
+        if self.take == Take::First { self.words() } else { Vec::new() }
+    }
+
     fn gold_label(&self, item: &Item) -> Option<&str> {
         let right = self.right(item)?;
         self.labels.iter().find(|(_, number)| **number == right).map(|(label, _)| label.as_str())
     }
 
     fn score(&self, item: &Item, answer: &str, _: &Tools<'_>) -> Verdict {
-        let mut text = answer.to_lowercase();
-        for part in &self.remove {
-            text = text.replace(part.as_str(), "");
-        }
-        let stripped = text.trim_matches(|c| self.strip.contains(c));
-        let last = stripped.rsplit(' ').next().unwrap_or_default();
-        let word: String = last.chars().filter(|c| !self.drop.contains(*c)).collect();
-        match self.labels.get(&word) {
-            Some(number) => Verdict::judged(self.right(item) == Some(*number), &word),
+        match self.label(answer) {
+            Some((label, number)) => Verdict::judged(self.right(item) == Some(number), &label),
             None => Verdict::no_answer(),
         }
     }

@@ -3,6 +3,7 @@
 use super::{BadField, Scorer, Tools, need};
 use crate::bench::dataset::Item;
 use crate::bench::filter::{self, Filter};
+use crate::bench::pattern;
 use crate::bench::verdict::Verdict;
 use regex::Regex;
 use serde::Deserialize;
@@ -22,7 +23,7 @@ pub(in crate::bench) struct Matches {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Pattern {
     /// This, for every row.
-    #[serde(deserialize_with = "filter::pattern")]
+    #[serde(deserialize_with = "pattern::pattern")]
     Regex(Regex),
     /// The one in this field.
     Field(String),
@@ -36,9 +37,9 @@ impl Scorer for Matches {
     fn check(&self, item: &Item) -> Result<(), BadField> {
         let Pattern::Field(field) = &self.pattern else { return Ok(()) };
         let pattern = need(item, field)?;
-        Regex::new(pattern)
-            .map(|_| ())
-            .map_err(|_| BadField::new(field, "a regular expression of Rust's regex crate"))
+        pattern::compiled(pattern).map(|_| ()).map_err(|_| {
+            BadField::new(field, "a regular expression of Rust's regex crate that some text can match")
+        })
     }
 
     fn score(&self, item: &Item, answer: &str, _: &Tools<'_>) -> Verdict {

@@ -13,7 +13,7 @@
 //! - `matches.rs`: does a regular expression match?
 //! - `multiple_choice.rs`: is the likeliest choice the right one?
 //! - `judged.rs`: answers that somebody else must judge
-//! - `label_word.rs`: is the last word the right label?
+//! - `label_word.rs`: is the last word, or the first label, the right one?
 //! - `typos.rs`: is the corrected text in the answer?
 //! - `ifeval/`: which of a row's instructions does the answer follow?
 
@@ -110,6 +110,11 @@ pub(super) trait Scorer: Send + Sync + fmt::Debug {
     /// scored is then the JSON list of their [`crate::completion::Likelihood`]s.
     fn continuations(&self, _: &Item) -> Option<Vec<String>> {
         None
+    }
+
+    /// Words behind which there is nothing more to learn from an answer, in small letters: generation ends with the first of them.
+    fn end_with(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The field with the instruction, if answers are not scored here but judged elsewhere.

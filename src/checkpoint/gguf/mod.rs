@@ -177,7 +177,7 @@ impl TensorSource for Gguf {
     }
 
     fn read(&self, name: &TensorName, span: Span, out: &mut [f32]) -> Result<(), CheckpointError> {
-        self.manifest.for_read(name, span, out)?;
+        self.manifest.for_read(name, span, out.len())?;
         let place = &self.places[name];
         let Rows::Interleaved { head } = place.rows else {
             return read_run(&self.file, place, span.start, out);

@@ -75,7 +75,7 @@ pub fn figure(
     for id in skills() {
         items.insert((id.clone(), Split::Validation), lab.items(id, Split::Validation)?);
     }
-    let bench = Bench { family, lab: &lab, items };
+    let bench = Bench { family, lab: &lab, items, referee: None };
     let begun = Instant::now();
     let work = |total: f64| {
         let total = Some(total.ceil() as u64);

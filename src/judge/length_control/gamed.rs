@@ -1,7 +1,7 @@
 //! alpaca_eval's `df_gamed.csv`: verdicts on two deliberately long or short baselines, and how difficult each instruction
 //! is. The file is published in the data set `tatsu-lab/alpaca_eval`; it does not ship with this project.
 
-use crate::digest::Digest;
+use crate::digest::sha256;
 use crate::files;
 use crate::judge::JudgeError;
 use serde::Deserialize;
@@ -37,14 +37,17 @@ fn python_bool<'de, D: serde::Deserializer<'de>>(from: D) -> Result<bool, D::Err
 #[derive(Clone, Debug)]
 pub struct Gamed {
     path: PathBuf,
-    /// Digest of the file, for reports.
-    pub digest: Digest,
+    /// SHA-256 of the file, for reports: the published file has no checksum in alpaca_eval's code that it could be held against.
+    pub sha256: String,
     pub(super) rows: Vec<GamedRow>,
     /// Difficulty by position in the evaluation set.
     pub(super) difficulties: Vec<f64>,
 }
 
 impl Gamed {
+    /// Where alpaca_eval 0.6.6 takes it from (`metrics/glm_winrate.py`): data set of the Hugging Face hub, revision, file.
+    pub const PUBLISHED: (&str, &str, &str) = ("tatsu-lab/alpaca_eval", "main", "df_gamed.csv");
+
     /// Reads the file.
     pub fn read(path: &Path) -> Result<Self, JudgeError> {
         let bad = |reason: String| JudgeError::BadGamed { path: path.to_owned(), reason };
@@ -65,7 +68,7 @@ impl Gamed {
             return Err(bad("the first lines do not count the instructions up from 0".into()));
         }
         let difficulties = first.iter().map(|r| r.difficulty).collect();
-        Ok(Self { path: path.to_owned(), digest: Digest::of_bytes(text.as_bytes()), rows, difficulties })
+        Ok(Self { path: path.to_owned(), sha256: sha256(text.as_bytes()), rows, difficulties })
     }
 
     /// Makes sure that there are difficulties for `needed` instructions.

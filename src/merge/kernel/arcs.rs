@@ -1,27 +1,63 @@
 //! Spherical interpolation (Shoemake 1985): the weights of two vectors on the arc between them.
 //!
-//! All steps are taken in the number type of the merge, in mergekit's order; only sums are taken in f64.
+//! All steps are taken in the number type of the merge, in mergekit's order.
 
 use super::{Room, Slice};
 use crate::merge::arithmetic::Real;
+use crate::merge::totals::Total;
 
-/// Products of two vectors, as far as an arc needs them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(in crate::merge) struct Products {
-    /// Σ a².
-    pub(in crate::merge) aa: f64,
-    /// Σ b².
-    pub(in crate::merge) bb: f64,
-    /// Σ a·b.
-    pub(in crate::merge) ab: f64,
+/// Pairs of elements that are multiplied before their products are added up.
+const STEP: usize = 256;
+
+/// Adds up f(a, b) over pairs of elements.
+#[inline(always)]
+fn add<F: Real>(total: &mut F::Total, a: &[F], b: &[F], f: impl Fn(F, F) -> F) {
+    let mut products = [F::ZERO; STEP];
+    for (a, b) in a.chunks(STEP).zip(b.chunks(STEP)) {
+        let products = &mut products[..a.len()];
+        for ((product, a), b) in products.iter_mut().zip(a).zip(b) {
+            *product = f(*a, *b);
+        }
+        total.add(products);
+    }
 }
 
-impl Products {
-    /// Adds a pair of elements.
-    pub(in crate::merge) fn add<F: Real>(&mut self, a: F, b: F) {
-        self.aa += a.to_f64() * a.to_f64();
-        self.bb += b.to_f64() * b.to_f64();
-        self.ab += (a * b).to_f64();
+/// Products of two vectors, as far as an arc needs them.
+#[derive(Clone)]
+pub(in crate::merge) struct Products<F: Real> {
+    aa: F::Squares,
+    bb: F::Squares,
+    ab: F::Total,
+}
+
+impl<F: Real> Products<F> {
+    /// Those of vectors with `n` elements that are to come.
+    pub(in crate::merge) fn of(n: usize) -> Self {
+        Self { aa: F::Squares::of(n), bb: F::Squares::of(n), ab: F::Total::of(n) }
+    }
+
+    /// Those of a column with `n` elements.
+    pub(in crate::merge) fn of_column(n: usize, column: usize, columns: usize) -> Self {
+        let square = F::Squares::of_column(n, column, columns);
+        Self { aa: square.clone(), bb: square, ab: F::Total::of_column(n, column, columns) }
+    }
+
+    /// Adds the next elements.
+    #[inline(always)]
+    pub(in crate::merge) fn add(&mut self, a: &[F], b: &[F]) {
+        self.aa.add(a);
+        self.bb.add(b);
+        add(&mut self.ab, a, b, |a, b| a * b);
+    }
+
+    /// Both lengths: √Σ a², √Σ b².
+    pub(in crate::merge) fn lengths(&self) -> [f64; 2] {
+        [self.aa.clone().total().sqrt(), self.bb.clone().total().sqrt()]
+    }
+
+    /// Σ a·b.
+    pub(in crate::merge) fn dot(self) -> f64 {
+        self.ab.total()
     }
 }
 
@@ -34,20 +70,21 @@ pub(in crate::merge) struct Norms<F> {
 
 impl<F: Real> Norms<F> {
     /// Those of `slerp`: norms that are all but zero are not divided by.
-    pub(in crate::merge) fn slerp(products: Products) -> Self {
-        let norm = |square: f64| F::from_f64(if square.sqrt() > NO_NORM { square.sqrt() } else { 1.0 });
-        Self { a: norm(products.aa), b: norm(products.bb) }
+    pub(in crate::merge) fn slerp(lengths: [f64; 2]) -> Self {
+        let [a, b] = lengths.map(|length| F::from_f64(if length > NO_NORM { length } else { 1.0 }));
+        Self { a, b }
     }
 
     /// Those of `nuslerp`.
-    pub(in crate::merge) fn nuslerp(products: Products) -> Self {
-        let norm = |square: f64| F::from_f64(square.sqrt().max(NO_NORM));
-        Self { a: norm(products.aa), b: norm(products.bb) }
+    pub(in crate::merge) fn nuslerp(lengths: [f64; 2]) -> Self {
+        let [a, b] = lengths.map(|length| F::from_f64(length.max(NO_NORM)));
+        Self { a, b }
     }
 
-    /// An element's part of the cosine.
-    pub(in crate::merge) fn cosine(self, a: F, b: F) -> f64 {
-        (a / self.a * (b / self.b)).to_f64()
+    /// Adds the next elements' parts of the cosine.
+    #[inline(always)]
+    pub(in crate::merge) fn add_cosine(self, cosine: &mut F::Total, a: &[F], b: &[F]) {
+        add(cosine, a, b, |a, b| a / self.a * (b / self.b));
     }
 }
 
@@ -79,12 +116,13 @@ fn sine<F: Real>(x: F) -> F {
 /// Both ends at `t`, by mergekit's `slerp`.
 pub(in crate::merge) fn slerp<F: Real>(t: f64, cosine: f64) -> Arc {
     let cosine = F::from_f64(cosine).to_f64();
+    let (rest, t) = (F::from_f64(1.0) - F::from_f64(t), F::from_f64(t));
     if cosine.abs() > PARALLEL {
-        return Arc::line(t);
+        return Arc { first: rest.to_f64(), second: t.to_f64(), divisor: 1.0 };
     }
     let angle = F::from_f64(cosine.acos());
-    let (t, whole) = (F::from_f64(t), sine(angle));
-    let (first, second) = (sine((F::from_f64(1.0) - t) * angle) / whole, sine(t * angle) / whole);
+    let whole = sine(angle);
+    let (first, second) = (sine(rest * angle) / whole, sine(t * angle) / whole);
     Arc { first: first.to_f64(), second: second.to_f64(), divisor: 1.0 }
 }
 
@@ -118,10 +156,13 @@ pub(super) fn rows<F: Real>(t: f64, row: usize, slice: &Slice<'_>, room: &mut Ro
     let (a, b) = (a.as_flattened(), b.as_flattened());
     for (number, out) in out.chunks_mut(row).enumerate() {
         let places = number * row..number * row + out.len();
-        let mut products = Products::default();
-        places.clone().for_each(|i| products.add(a[i], b[i]));
-        let norms = Norms::nuslerp(products);
-        let arc = nuslerp::<F>(t, places.clone().map(|i| norms.cosine(a[i], b[i])).sum());
+        let (from, to) = (&a[places.clone()], &b[places.clone()]);
+        let mut products = Products::of(from.len());
+        products.add(from, to);
+        let norms = Norms::nuslerp(products.lengths());
+        let mut cosine = F::Total::of(from.len());
+        norms.add_cosine(&mut cosine, from, to);
+        let arc = nuslerp::<F>(t, cosine.total());
         for (i, o) in places.zip(out) {
             let theta = base.get(i).map_or(F::ZERO, |b| F::from_f32(*b));
             *o = (on(arc, a[i], b[i]) + theta).to_f32();

@@ -16,6 +16,7 @@ mod sums;
 use super::arithmetic::Real;
 use super::rule::Divisor;
 use super::sparsify::Keep;
+use crate::checkpoint::Elements;
 use crate::dtype::DType;
 use crate::isa::Isa;
 use crate::random::Draws;
@@ -68,32 +69,73 @@ pub(super) struct Facts {
     pub(super) granularity: usize,
 }
 
-/// Blends elements `start ..` of a tensor, rounded to each of the types of `rounds` in turn. All slices have the same length;
-/// `base` is empty where there is none.
+/// Where a blend goes.
+pub(super) enum Out<'a> {
+    /// Numbers, rounded to what this type can hold.
+    Wide(DType, &'a mut [f32]),
+    /// Elements of this type.
+    Narrow(DType, &'a mut [u8]),
+}
+
+/// Blends elements `start ..` of a tensor, `len` of them. All inputs have so many; there is no base where none takes part.
+/// Each result is rounded to the type of `through` before that of `out`.
 pub(super) fn blend<F: Real>(
     facts: &Facts,
-    start: u64,
-    base: &[f32],
-    models: &[&[f32]],
-    rounds: [DType; 2],
-    out: &mut [f32],
+    (start, len): (u64, usize),
+    base: Option<&Elements>,
+    models: &[Elements],
+    through: DType,
+    mut out: Out<'_>,
 ) {
-    let width = BLOCK.div_ceil(facts.granularity) * facts.granularity;
-    let mut room = Room::<F>::new(facts.terms.len(), width.min(out.len()));
+    let width = (BLOCK.div_ceil(facts.granularity) * facts.granularity).min(len);
+    let mut room = Room::<F>::new(facts.terms.len(), width);
+    let mut wide = Wide::new(base.is_some(), models.len(), width);
+    let mut merged = vec![0.0; width];
     let isa = Isa::detect();
-    for (number, out) in out.chunks_mut(width).enumerate() {
-        let at = number * width;
-        let base = if base.is_empty() { base } else { &base[at..][..out.len()] };
-        let slice = Slice { place: start + at as u64, base, models, at, len: out.len() };
+    for at in (0..len).step_by(width.max(1)) {
+        let n = width.min(len - at);
+        let merged = &mut merged[..n];
         isa.run(
             #[inline(always)]
             || {
-                block(facts, &slice, &mut room, out);
-                for dtype in rounds {
-                    dtype.round_block(out);
+                wide.widen(base, models, at, n);
+                let slice = Slice { place: start + at as u64, base: &wide.base, models: &wide.models };
+                block(facts, &slice, &mut room, merged);
+                through.round_block(merged);
+                match &mut out {
+                    Out::Wide(dtype, values) => {
+                        dtype.round_block(merged);
+                        values[at..at + n].copy_from_slice(merged);
+                    }
+                    Out::Narrow(dtype, bytes) => {
+                        let size = dtype.size();
+                        dtype.narrow_block(merged, &mut bytes[at * size..(at + n) * size]);
+                    }
                 }
             },
         );
+    }
+}
+
+/// A block of every input, widened.
+struct Wide {
+    base: Vec<f32>,
+    models: Vec<Vec<f32>>,
+}
+
+impl Wide {
+    fn new(base: bool, models: usize, width: usize) -> Self {
+        Self { base: vec![0.0; if base { width } else { 0 }], models: vec![vec![0.0; width]; models] }
+    }
+
+    /// Widens `n` elements from place `at` on.
+    #[inline(always)]
+    fn widen(&mut self, base: Option<&Elements>, models: &[Elements], at: usize, n: usize) {
+        let base = base.into_iter().zip(std::iter::once(&mut self.base));
+        for (elements, wide) in base.chain(models.iter().zip(&mut self.models)) {
+            wide.resize(n, 0.0);
+            elements.widen(at, wide);
+        }
     }
 }
 
@@ -140,29 +182,31 @@ pub(super) fn deltas<F: Real>(
     draws: &[Option<Arc<dyn Draws>>],
     granularity: usize,
     start: u64,
-    base: &[f32],
-    model: &[f32],
+    base: &Elements,
+    model: &Elements,
     out: &mut [f32],
 ) {
     let isa = Isa::detect();
-    if keeps.is_empty() {
-        let differences = out.iter_mut().zip(model).zip(base);
-        return isa.run(
-            #[inline(always)]
-            || differences.for_each(|((o, m), b)| *o = F::difference(*m, *b)),
-        );
-    }
-    let width = BLOCK.div_ceil(granularity) * granularity;
-    let mut room = vec![F::ZERO; width.min(out.len())];
+    let width = (BLOCK.div_ceil(granularity) * granularity).min(out.len()).max(1);
+    let (mut first, mut second) = (vec![0.0; width], vec![0.0; width]);
+    let mut room = vec![F::ZERO; if keeps.is_empty() { 0 } else { width }];
     for (number, out) in out.chunks_mut(width).enumerate() {
         let at = number * width;
-        let (base, model) = (&base[at..][..out.len()], &model[at..][..out.len()]);
-        let room = &mut room[..out.len()];
+        let (wide_base, wide_model) = (&mut first[..out.len()], &mut second[..out.len()]);
         isa.run(
             #[inline(always)]
             || {
-                delta(keeps, draws, start + at as u64, base, model, room);
-                out.iter_mut().zip(&*room).for_each(|(o, d)| *o = d.to_f32());
+                base.widen(at, wide_base);
+                model.widen(at, wide_model);
+                if keeps.is_empty() {
+                    for ((o, m), b) in out.iter_mut().zip(&*wide_model).zip(&*wide_base) {
+                        *o = F::difference(*m, *b);
+                    }
+                } else {
+                    let room = &mut room[..out.len()];
+                    delta(keeps, draws, start + at as u64, wide_base, wide_model, room);
+                    out.iter_mut().zip(&*room).for_each(|(o, d)| *o = d.to_f32());
+                }
             },
         );
     }
@@ -174,17 +218,14 @@ struct Slice<'a> {
     place: u64,
     /// θ_pre of the block, or empty.
     base: &'a [f32],
-    models: &'a [&'a [f32]],
-    /// Where the block begins in `models`.
-    at: usize,
-    len: usize,
+    models: &'a [Vec<f32>],
 }
 
 impl Slice<'_> {
     /// The block of model k.
     #[inline(always)]
     fn model(&self, k: usize) -> &[f32] {
-        &self.models[k][self.at..][..self.len]
+        &self.models[k]
     }
 
     /// The delta of term k after its steps.

@@ -11,15 +11,15 @@ const NO_NORM: f64 = 1e-6;
 const OPPOSITE: f64 = 1e-6;
 
 /// cos θ of two deltas.
-fn cosine<F: Real>(products: Products) -> F {
-    let norm = |square: f64| F::from_f64(square.sqrt());
-    let (norms, least) = (norm(products.aa) * norm(products.bb), F::from_f64(NO_NORM));
-    let cosine = F::from_f64(products.ab) / if norms < least { least } else { norms };
+fn cosine<F: Real>(products: Products<F>) -> F {
+    let [a, b] = products.lengths().map(F::from_f64);
+    let (norms, least) = (a * b, F::from_f64(NO_NORM));
+    let cosine = F::from_f64(products.dot()) / if norms < least { least } else { norms };
     F::from_f64(cosine.to_f64().clamp(-1.0, 1.0))
 }
 
 /// t = N·cos θ / (1 + (N − 1)·cos θ) (equation 5), cos θ the mean over the pairs of `n` deltas.
-pub(in crate::merge) fn ratio<F: Real>(n: usize, mut pair: impl FnMut(usize, usize) -> Products) -> F {
+pub(in crate::merge) fn ratio<F: Real>(n: usize, mut pair: impl FnMut(usize, usize) -> Products<F>) -> F {
     let (mut sum, mut pairs) = (F::Sum::ZERO, 0.0);
     for i in 0..n {
         for j in i + 1..n {
@@ -57,12 +57,12 @@ pub(super) fn rows<F: Real>(row: usize, slice: &Slice<'_>, room: &mut Room<F>, o
     for (number, out) in out.chunks_mut(row).enumerate() {
         let places = number * row..number * row + out.len();
         let t = ratio::<F>(room.deltas.len(), |i, j| {
-            let mut products = Products::default();
+            let mut products = Products::of(places.len());
             let (a, b) = (
                 &room.deltas[i].as_flattened()[places.clone()],
                 &room.deltas[j].as_flattened()[places.clone()],
             );
-            a.iter().zip(b).for_each(|(a, b)| products.add(*a, *b));
+            products.add(a, b);
             products
         });
         places.zip(out).for_each(|(i, o)| *o = between(t, slice, i).to_f32());

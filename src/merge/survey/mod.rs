@@ -8,9 +8,11 @@
 //! - `stream`: reading block by block
 //! - `cuts`: where magnitudes are cut
 //! - `angles`: the angles between models
+//! - `norms`: how much of a delta is kept
 
 mod angles;
 mod cuts;
+mod norms;
 mod stream;
 
 use super::arithmetic::{Real, with_real};
@@ -27,8 +29,6 @@ use rayon::prelude::*;
 use std::time::Instant;
 use stream::{Stream, blocks};
 
-/// Norms below this are not scaled up (mergekit's `rescale`).
-const NO_NORM: f64 = 1e-7;
 /// Sums of weights nearer to zero than this are not divided by (mergekit's `normalize`).
 const NO_WEIGHT: f64 = 1e-8;
 
@@ -133,45 +133,6 @@ impl Survey<'_> {
             })
         };
         Ok(steps.into_iter().zip(masks).zip(ratios).map(keep).collect())
-    }
-
-    /// Σ|δ| / Σ|kept| for the parts whose step asks for it.
-    fn l1_ratios(
-        &self,
-        job: &Job,
-        known: &[Known],
-        steps: &[Option<&Sparsify>],
-        masks: &[Option<Mask>],
-    ) -> Result<Vec<Factor>, CheckpointError> {
-        let mut ratios = vec![Factor::One; job.parts.len()];
-        let mut asked: Vec<(usize, Known, [f64; 2])> = Vec::new();
-        for (part, (step, mask)) in steps.iter().zip(masks).enumerate() {
-            if let (Some(step), Some(mask)) = (step, mask)
-                && step.rescale() == Rescale::L1
-                && *mask != Mask::All
-            {
-                let mut with = known[part].clone();
-                with.push(Keep { mask: *mask, factor: Factor::One });
-                asked.push((part, with, [0.0; 2]));
-            }
-        }
-        if asked.is_empty() {
-            return Ok(ratios);
-        }
-        let mut stream = Stream::new(self);
-        for span in blocks(job) {
-            stream.go(job, span)?;
-            for (part, with, [before, after]) in &mut asked {
-                *before += l1(stream.delta(job, *part, &known[*part], span)?);
-                *after += l1(stream.again(job, *part, with, span));
-            }
-        }
-        for (part, _, [before, after]) in asked {
-            if before >= NO_NORM && after >= NO_NORM {
-                ratios[part] = Factor::Times(with_real!(job.arithmetic, quotient(before, after)));
-            }
-        }
-        Ok(ratios)
     }
 
     /// Whether most elements of the model have a positive sum of deltas, for those where the sum is zero.
@@ -303,27 +264,6 @@ fn mask(
     }
 }
 
-/// Σ|x|, by lanes in a fixed order, so that it runs in vectors and is the same on any.
-fn l1(values: &[f32]) -> f64 {
-    const LANES: usize = 16;
-    Isa::detect().run(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0f64; LANES];
-            let (whole, rest) = values.as_chunks::<LANES>();
-            for values in whole {
-                for (sum, x) in sums.iter_mut().zip(values) {
-                    *sum += f64::from(x.abs());
-                }
-            }
-            for (sum, x) in sums.iter_mut().zip(rest) {
-                *sum += f64::from(x.abs());
-            }
-            sums.iter().sum()
-        },
-    )
-}
-
 fn add(sums: &mut [f64], values: &[f32]) {
     Isa::detect().run(
         #[inline(always)]
@@ -343,11 +283,6 @@ fn balance(sums: &[f64]) -> i64 {
 fn sum<F: Real>(weights: &[f64]) -> f64 {
     let sum = weights.iter().fold(F::Sum::ZERO, |sum, w| sum + F::from_f64(*w).widen());
     F::narrow(sum).to_f64()
-}
-
-/// One number over another.
-fn quotient<F: Real>(a: f64, b: f64) -> f64 {
-    (F::from_f64(a) / F::from_f64(b)).to_f64()
 }
 
 /// What a probability is in the type that masks are drawn in.

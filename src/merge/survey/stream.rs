@@ -5,7 +5,7 @@ use super::super::kernel::deltas;
 use super::super::rule::{Input, Job};
 use super::super::sparsify::Keep;
 use super::Survey;
-use crate::checkpoint::{CheckpointError, Span};
+use crate::checkpoint::{CheckpointError, Elements, Span};
 use crate::event::Event;
 
 /// Elements of a block; rows are kept whole.
@@ -21,8 +21,8 @@ pub(super) fn blocks(job: &Job) -> impl Iterator<Item = Span> + use<> {
 /// One block of one tensor after the other: the base is read once, then the deltas of as many models as are asked for.
 pub(super) struct Stream<'a> {
     survey: &'a Survey<'a>,
-    base: Vec<f32>,
-    model: Vec<f32>,
+    base: Elements,
+    model: Elements,
     delta: Vec<f32>,
     /// Whether blocks are progress.
     counts: bool,
@@ -31,7 +31,13 @@ pub(super) struct Stream<'a> {
 impl<'a> Stream<'a> {
     /// For a sweep over whole tensors.
     pub(super) fn new(survey: &'a Survey<'a>) -> Self {
-        Self { survey, base: Vec::new(), model: Vec::new(), delta: Vec::new(), counts: true }
+        Self {
+            survey,
+            base: Elements::default(),
+            model: Elements::default(),
+            delta: Vec::new(),
+            counts: true,
+        }
     }
 
     /// For a look here and there.
@@ -68,22 +74,21 @@ impl<'a> Stream<'a> {
     /// The delta of the part that was last asked for, after other steps.
     pub(super) fn again(&mut self, job: &Job, part: usize, keeps: &[Keep], span: Span) -> &[f32] {
         let part = &job.parts[part];
+        self.delta.resize(span.len, 0.0);
         if job.base.is_some() {
-            self.delta.resize(span.len, 0.0);
             let (granularity, start) = (job.granularity(), span.start as u64);
             let (base, model, out) = (&self.base, &self.model, &mut self.delta);
             with_real!(job.arithmetic, deltas(keeps, &part.draws, granularity, start, base, model, out));
         } else {
-            self.delta.clone_from(&self.model);
+            self.model.widen_all(&mut self.delta);
             with_real!(job.arithmetic, round(&mut self.delta));
         }
         &self.delta
     }
 }
 
-fn read(survey: &Survey<'_>, input: &Input, span: Span, out: &mut Vec<f32>) -> Result<(), CheckpointError> {
-    out.resize(span.len, 0.0);
-    survey.sources[input.source].read(&input.tensor, span, out)
+fn read(survey: &Survey<'_>, input: &Input, span: Span, out: &mut Elements) -> Result<(), CheckpointError> {
+    survey.sources[input.source].fetch(&input.tensor, span, out)
 }
 
 /// Rounds to the number type.

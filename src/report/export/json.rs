@@ -3,7 +3,7 @@
 use crate::report::{Block, Sheet};
 use serde_json::{Map, Value, json};
 
-/// `{"table","title","suite","notice","rows":[…],"cells":[…],…,"footnotes":[…]}`: the cells of each block under the block's
+/// `{"table","title","suite","notice","rows":[…],"cells":[…],…,"legend":[…],"footnotes":[…]}`: the cells of each block under the block's
 /// name, the first under `cells`; scores in per cent, differences in points, absent ones `null`. `rows` says what a row is.
 pub fn json(sheet: &Sheet) -> String {
     let mut object = Map::new();
@@ -15,6 +15,8 @@ pub fn json(sheet: &Sheet) -> String {
     for block in &sheet.blocks {
         object.insert(block.name.into(), cells(block));
     }
+    let legend: Vec<&String> = sheet.blocks.iter().flat_map(|block| &block.legend).collect();
+    object.insert("legend".into(), json!(legend));
     object.insert("footnotes".into(), json!(sheet.footnotes));
     let mut text = serde_json::to_string_pretty(&object)
         .unwrap_or_else(|_| unreachable!("a sheet has string keys and finite numbers"));

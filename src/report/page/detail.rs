@@ -29,6 +29,17 @@ pub struct ItemDetail {
     pub answer: Result<String, String>,
     /// What it is worth.
     pub verdict: Verdict,
+    /// What a judge said of it, where rules cannot tell and somebody was asked.
+    pub judged: Option<Preference>,
+}
+
+/// How an answer compares with another one, as a judge sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preference {
+    /// From 0, the other one is better, to 1, this one is.
+    pub share: f64,
+    /// In words: who said it, and what the other answer was.
+    pub words: String,
 }
 
 /// `{"prompts": [...], "runs": [{"run", "benchmark", "settings", "items": [...]}]}` as text that stands in a `script` element:
@@ -46,7 +57,10 @@ pub(super) fn data(runs: &[RunDetail]) -> String {
                     prompts.len() - 1
                 })
             });
-            let (extracted, reason) = told(&item.verdict);
+            let (extracted, reason) = match &item.judged {
+                Some(judged) => (None, judged.words.clone()),
+                None => told(&item.verdict),
+            };
             let (answer, refused) = match &item.answer {
                 Ok(text) => (text, false),
                 Err(why) => (why, true),
@@ -56,8 +70,8 @@ pub(super) fn data(runs: &[RunDetail]) -> String {
                 "prompt": prompt,
                 "answer": answer,
                 "refused": refused,
-                "kind": kind(&item.verdict),
-                "value": item.verdict.value(),
+                "kind": kind(item),
+                "value": item.judged.as_ref().map(|j| j.share).or(item.verdict.value()),
                 "extracted": extracted,
                 "reason": reason,
             }));
@@ -72,9 +86,13 @@ pub(super) fn data(runs: &[RunDetail]) -> String {
     json!({ "prompts": prompts, "runs": all }).to_string().replace('<', "\\u003c")
 }
 
-/// What the page's filter calls it. An answer that is right in part counts as wrong there.
-fn kind(verdict: &Verdict) -> &'static str {
-    if verdict.is_unscored() {
+/// What the page's filter calls it. An answer that is right in part counts as wrong there, and so does one that a judge does not
+/// prefer.
+fn kind(item: &ItemDetail) -> &'static str {
+    let verdict = &item.verdict;
+    if let Some(judged) = &item.judged {
+        if judged.share > 0.5 { "right" } else { "wrong" }
+    } else if verdict.is_unscored() {
         "unscored"
     } else if verdict.is_invalid() {
         "invalid"

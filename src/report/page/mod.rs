@@ -7,7 +7,7 @@
 mod detail;
 mod tables;
 
-pub use detail::{ItemDetail, RunDetail};
+pub use detail::{ItemDetail, Preference, RunDetail};
 
 use super::svg::{Theme, escaped};
 use super::{Sheet, Svg};
@@ -114,6 +114,7 @@ mod tests {
             prompt: Some(HOSTILE.into()),
             answer: Ok(HOSTILE.into()),
             verdict,
+            judged: None,
         };
         RunDetail {
             run: "r1".into(),

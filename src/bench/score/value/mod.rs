@@ -13,16 +13,24 @@
 //! What cannot be read so is compared as the text that Hendrycks' `is_equiv` makes of it. Where both can be read, that text
 //! decides nothing: it takes "19 \text{ and } 43" for 19.
 //!
-//! - `answer.rs`: the forms
-//! - `expression.rs`: expressions
-//! - `lexer.rs`: LaTeX and what people type
+//! - `answer.rs`: the forms of an answer
+//! - `compare.rs`: when two answers are the same
+//! - `expression.rs`: expressions and their values
+//! - `parser.rs`: expressions from tokens
+//! - `lexer.rs`: LaTeX and what people type, as tokens
+//! - `digits.rs`: numbers as they are written
+//! - `names.rs`: what names mean
 //! - `number.rs`: numbers
 //! - `units.rs`: units
 
 mod answer;
+mod compare;
+mod digits;
 mod expression;
 mod lexer;
+mod names;
 mod number;
+mod parser;
 mod units;
 
 use super::math::{gold, is_equiv};
@@ -60,7 +68,7 @@ pub fn same_value(answer: &str, right: &str) -> bool {
     if strip(answer).is_empty() || strip(right).is_empty() {
         return false;
     }
-    answer::same(answer, right).unwrap_or_else(|| is_equiv(answer, right))
+    compare::same(answer, right).unwrap_or_else(|| is_equiv(answer, right))
 }
 
 /// What announces an answer, in small letters.

@@ -1,0 +1,238 @@
+//! The matrix product in bfloat16: rows times packed panels, both in bfloat16, summed in f32.
+//!
+//! Panels hold 16 columns, as those of [`super::simd`], but two consecutive `k` side by side. Depth is padded with zeros
+//! to whole blocks of 32 `k`. An output element is
+//!
+//! ```text
+//! acc = 0 or y
+//! for each block of 32 k:
+//!     even = 0;  for k = 0, 2 .. 30 { even = fma(x[row, k], w[k, col], even) }
+//!     odd  = 0;  for k = 1, 3 .. 31 { odd  = fma(x[row, k], w[k, col], odd) }
+//!     acc = acc + (even + odd)
+//! ```
+//!
+//! which is what AMX computes (`TDPBF16PS`), and what every CPU can compute with fused multiply-adds. So the answer has the
+//! same bits in any batch, and on any CPU but those that have AVX-512 BF16 and no AMX: there `acc = dot(x, w, acc)` runs
+//! over the pairs in their order. Numbers whose magnitude is below 2⁻¹²⁶ are 0 here, for these instructions take them
+//! so.
+#![expect(unsafe_code, reason = "register tiles need the CPU's vector instructions and rows by pointer")]
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod dots;
+mod widened;
+
+use super::simd::{LANES, Rows, Store, Team, parts};
+use crate::dtype::half_bits;
+use crate::isa::{Halves, Isa, Kind};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// `k` that are summed together: depth is padded to a multiple of it.
+pub(crate) const BLOCK: usize = 32;
+/// Bytes of panels that are reused for all rows before the next ones: a quarter of the L2 cache of a CPU with AMX.
+const CACHED_PANELS: usize = 512 << 10;
+
+/// Two `k` of one panel: 16 neighbouring columns, in one cache line. Each is `[even k, odd k]`.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pairs(pub(crate) [[u16; 2]; LANES]);
+
+impl Pairs {
+    /// 16 zeros, twice.
+    pub(crate) const ZERO: Self = Self([[0; 2]; LANES]);
+}
+
+/// Pairs of a panel of `depth` numbers.
+pub(crate) fn pairs(depth: usize) -> usize {
+    depth.next_multiple_of(BLOCK) / 2
+}
+
+/// Rows that lie together, and rows of a tile.
+const TILE: usize = 16;
+
+/// Left-hand side `[rows, depth]` in bfloat16, padded to whole blocks: a buffer that is kept between products.
+#[derive(Debug, Default)]
+pub(crate) struct Rounded {
+    /// `[row / 16, block, row % 16]`, each 32 numbers, so that a tile is read from neighbouring cache lines.
+    data: Vec<[u16; BLOCK]>,
+    /// Blocks of a row.
+    blocks: usize,
+    count: usize,
+}
+
+impl Rounded {
+    /// Rounds the first `depth` numbers of each row of `x`: to nearest, ties to even.
+    pub(crate) fn fill(&mut self, isa: Isa, x: Rows<'_>, depth: usize) {
+        (self.blocks, self.count) = (depth.div_ceil(BLOCK), x.count);
+        let blocks = self.blocks;
+        // What lies behind the last row is never read.
+        self.data.resize(self.count.next_multiple_of(TILE) * blocks, [0; BLOCK]);
+        let tiles = self.data.chunks_exact_mut(TILE * blocks).zip(x.data.chunks(TILE * x.stride));
+        isa.run(
+            #[inline(always)]
+            || {
+                for (tile, rows) in tiles {
+                    for (row, from) in rows.chunks(x.stride).enumerate() {
+                        for (block, from) in from[..depth].chunks(BLOCK).enumerate() {
+                            let to = &mut tile[block * TILE + row];
+                            if from.len() < BLOCK {
+                                *to = [0; BLOCK];
+                            }
+                            to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from));
+                        }
+                    }
+                }
+            },
+        );
+    }
+}
+
+/// Right-hand side `[depth, 16 · count]`, panels `stride` pairs apart.
+#[derive(Clone, Copy)]
+pub(crate) struct HalfPanels<'a> {
+    /// `[panel, k / 2]`, each 16 columns.
+    pub(crate) pairs: &'a [Pairs],
+    /// Distance between the beginnings of two panels.
+    pub(crate) stride: usize,
+    /// Number of panels.
+    pub(crate) count: usize,
+    /// Pairs of each sum, whole blocks of them.
+    pub(crate) depth: usize,
+}
+
+/// `y[rows, 16 · count] (+)= x[rows, depth] · w[depth, 16 · count]`, rows of `y` being `y_stride` apart.
+///
+/// # Panics
+/// If a slice is shorter than its shape says.
+pub(crate) fn multiply(
+    isa: Isa,
+    team: Team,
+    x: &Rounded,
+    w: HalfPanels<'_>,
+    y: &mut [f32],
+    y_stride: usize,
+    store: Store,
+) {
+    if x.count == 0 || w.count == 0 {
+        return;
+    }
+    assert!(2 * w.depth == x.blocks * BLOCK, "depths differ");
+    assert!(x.count.next_multiple_of(TILE) * x.blocks <= x.data.len(), "rows outside x");
+    assert!(w.stride >= w.depth && (w.count - 1) * w.stride + w.depth <= w.pairs.len(), "panels outside w");
+    let width = w.count * LANES;
+    assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
+    let out = Out { start: y.as_mut_ptr(), stride: y_stride };
+    let parts = parts(team, x.count * 2 * w.depth * width, w.count);
+    if parts < 2 {
+        // SAFETY: the shapes were checked against the slices above.
+        unsafe { columns(isa, x, w, 0..w.count, out, store) };
+    } else {
+        (0..parts).into_par_iter().for_each(|part| {
+            let range = w.count * part / parts..w.count * (part + 1) / parts;
+            // SAFETY: as above; the parts' column ranges do not overlap, so no element of `y` has two writers.
+            unsafe { columns(isa, x, w, range, out, store) };
+        });
+    }
+}
+
+/// Where the product goes.
+#[derive(Clone, Copy)]
+struct Out {
+    start: *mut f32,
+    stride: usize,
+}
+
+// SAFETY: the pointer is only used by `columns`, whose callers give each thread columns of its own.
+unsafe impl Send for Out {}
+// SAFETY: as above.
+unsafe impl Sync for Out {}
+
+/// Computes the panels of `range` for all rows.
+///
+/// # Safety
+/// `x`, `w` and `out` must hold the shapes that they claim, and nobody else may touch these columns of `out`.
+unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>, out: Out, store: Store) {
+    // SAFETY: rows and panels lie inside by the contract, and an `Isa` with these instructions exists only where the CPU has
+    // them.
+    unsafe {
+        let operands = Operands {
+            blocks: x.blocks,
+            x: x.data.as_ptr(),
+            rows: x.count,
+            w: w.pairs.as_ptr().add(range.start * w.stride),
+            w_stride: w.stride,
+            panels: range.len(),
+            y: out.start.add(range.start * LANES),
+            y_stride: out.stride,
+            store,
+        };
+        match isa.halves() {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Halves::Tiles => amx::product(operands),
+            #[cfg(target_arch = "x86_64")]
+            Halves::Dots => operands.in_groups(|operands| dots::product(operands)),
+            Halves::Widened => operands.in_groups(|operands| match isa.kind() {
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx512 => widened::avx512(operands),
+                #[cfg(target_arch = "x86_64")]
+                Kind::Avx2 => widened::avx2(operands),
+                Kind::Portable => widened::product(operands),
+            }),
+        }
+    }
+}
+
+/// What a kernel works on.
+#[derive(Clone, Copy)]
+struct Operands {
+    /// Blocks of 32 `k`.
+    blocks: usize,
+    /// Rows as [`Rounded`] has them, from the first of 16 on, or from a later one among them if `rows` does not leave these.
+    x: *const [u16; BLOCK],
+    /// At least one.
+    rows: usize,
+    /// Panels of `blocks · 16` pairs, `w_stride` apart.
+    w: *const Pairs,
+    w_stride: usize,
+    /// At least one.
+    panels: usize,
+    /// Rows of `panels · 16` numbers, `y_stride` apart.
+    y: *mut f32,
+    y_stride: usize,
+    store: Store,
+}
+
+impl Operands {
+    /// Runs `kernel` for up to [`ROWS`] rows at a time, over groups of panels that stay in the cache meanwhile.
+    ///
+    /// # Safety
+    /// What the operands claim must exist.
+    unsafe fn in_groups(self, kernel: impl Fn(Self)) {
+        let group =
+            (CACHED_PANELS / (self.blocks * BLOCK / 2 * size_of::<Pairs>())).next_multiple_of(4).max(4);
+        for panel in (0..self.panels).step_by(group) {
+            for row in (0..self.rows).step_by(ROWS) {
+                // SAFETY: these rows and panels are among those of the operands.
+                let part = unsafe {
+                    Self {
+                        x: self.x.add(row / TILE * TILE * self.blocks + row % TILE),
+                        rows: ROWS.min(self.rows - row),
+                        w: self.w.add(panel * self.w_stride),
+                        panels: group.min(self.panels - panel),
+                        y: self.y.add(row * self.y_stride + panel * LANES),
+                        ..self
+                    }
+                };
+                kernel(part);
+            }
+        }
+    }
+}
+
+/// Rows that share what kernels without tiles read of the panels. Divides [`TILE`].
+const ROWS: usize = 4;
+
+#[cfg(test)]
+mod tests;

@@ -50,7 +50,7 @@ fn one_answer_is_shown_while_it_grows() {
     let project = Project::new();
     let args = ["Question: how many are there?", "--max-tokens", "200", "--temperature", "2", "--seed", "5"];
     let whole = project.m3(&[&["generate", "models/math"], &args[..]].concat()).ok();
-    assert!(whole.len() > 100, "{whole}");
+    assert!(whole.len() > 40, "{whole}");
     // A busy machine may let everything pass before it is first read, though hardly time after time.
     let grew = (0..50).any(|_| {
         let (pieces, code) = shown(&project, &args);

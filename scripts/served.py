@@ -161,8 +161,8 @@ class Session:
 
     @staticmethod
     def kept(out: Path) -> int:
-        """Bytes of all answers."""
-        return sum(path.stat().st_size for path in out.glob("runs/*/answers*"))
+        """Bytes of all answers and verdicts."""
+        return sum(path.stat().st_size for path in out.glob("runs/*/records.jsonl"))
 
 
 if __name__ == "__main__":

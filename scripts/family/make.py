@@ -261,7 +261,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=65, help="time budget of the base's training")
     parser.add_argument("--settling-minutes", type=float, default=7, help="time budget of the base's last reading")
     parser.add_argument("--masked-minutes", type=float, default=10, help="time budget of the masked language model's training")
-    parser.add_argument("--judge-minutes", type=float, default=70, help="processor time of the judge's training")
+    parser.add_argument("--judge-minutes", type=float, default=15, help="processor time of the judge's training")
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="documents of base text")
     parser.add_argument("--experts", nargs="+", choices=list(corpus.FINE_TUNES), default=list(corpus.FINE_TUNES))
     parser.add_argument("--compile", action="store_true", help="compile the base's training (a third faster; needs a C++ compiler)")

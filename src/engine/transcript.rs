@@ -186,6 +186,7 @@ mod tests {
             sampling: Sampling::Greedy,
             max_tokens: TokenCount(100),
             stop: stop.iter().map(|&s| s.to_owned()).collect(),
+            end_with: Vec::new(),
         };
         let mut told: Vec<String> = Vec::new();
         let mut tell = |text: &str| {

@@ -38,12 +38,14 @@ fn requests() -> Vec<Request> {
             },
             max_tokens: TokenCount([12, 0, 3, 40, 1][i % 5]),
             stop: if i % 3 == 0 { vec!["e".into(), "\u{fffd}".into()] } else { Vec::new() },
+            end_with: Vec::new(),
         })
         .chain((0..4).map(|i| Request {
             prompt: format!("{}{}", &story[..50], "one's own end".repeat(i)),
             sampling: Sampling::Greedy,
             max_tokens: TokenCount(9),
             stop: Vec::new(),
+            end_with: Vec::new(),
         }))
         .collect()
 }
@@ -141,6 +143,7 @@ fn what_prompts_begin_with_is_run_once_and_numerics_are_named() {
         sampling: Sampling::Greedy,
         max_tokens: TokenCount(2),
         stop: Vec::new(),
+        end_with: Vec::new(),
     };
     let requests: Vec<Request> = ["one", "another", "", "the last"].map(ask).into();
     let mut engine = on_host(&companions, &weights, &EngineSettings::default());
@@ -188,6 +191,7 @@ fn what_breaks_down_is_named_and_leaves_nothing_behind() {
         sampling: Sampling::Greedy,
         max_tokens: TokenCount(4),
         stop: Vec::new(),
+        end_with: Vec::new(),
     };
     let one_slot = settings(1, 64, 4);
     let want = answers(&mut on_host(&companions, &clean, &one_slot), &[ask("hello world")]);

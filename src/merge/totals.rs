@@ -220,8 +220,10 @@ impl Total<f32> for Squares {
     fn total(self) -> f64 {
         let [first, others @ ..] = self.lanes;
         let sum = others.iter().fold(first, |sum, x| sum + x);
-        // What does not fill a register is multiplied and added in one step.
-        f64::from(self.rest[..self.held].iter().fold(sum, |sum, x| x.mul_add(*x, sum)))
+        // Of what does not fill a register four are multiplied together, and fewer are multiplied and added in one step.
+        let (fours, single) = self.rest[..self.held].as_chunks::<4>();
+        let sum = fours.as_flattened().iter().fold(sum, |sum, x| sum + x * x);
+        f64::from(single.iter().fold(sum, |sum, x| x.mul_add(*x, sum)))
     }
 }
 

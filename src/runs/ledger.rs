@@ -76,7 +76,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a verdict down. `content` is the digest of the item's row, `answer` the key of what was judged.
+    /// Writes a verdict down, unless it stands there already: one that is not final is found again and again. `content` is the
+    /// digest of the item's row, `answer` the key of what was judged.
     pub fn record_verdict(
         &mut self,
         key: Digest,
@@ -85,6 +86,9 @@ impl Ledger {
         answer: Digest,
         verdict: Value,
     ) -> Result<(), RunError> {
+        if self.verdicts.get(&key) == Some(&verdict) {
+            return Ok(());
+        }
         let (item, content, answer) = (item.clone(), Some(content), Some(answer));
         self.append(&Record::Verdict { key, item, content, answer, verdict: verdict.clone() })?;
         self.verdicts.insert(key, verdict);

@@ -62,7 +62,7 @@ struct Verdicts {
 
 pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     // Fail before the expensive part.
-    let gamed = args.gamed.as_deref().map(|path| gamed(path, settings, output)).transpose()?;
+    let gamed = args.gamed.as_deref().map(|path| difficulties(path, settings, output)).transpose()?;
     let verdicts = match &args.annotations {
         Some(path) => replay(args, path)?,
         None => ask(args, settings, output)?,
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Judge, settings: &Settings, output: &Output) -> Result<
 }
 
 /// alpaca_eval's difficulties and gamed baselines: a file, or `hub` for the published one.
-fn gamed(path: &Path, settings: &Settings, output: &Output) -> Result<Gamed, Failure> {
+fn difficulties(path: &Path, settings: &Settings, output: &Output) -> Result<Gamed, Failure> {
     if path != Path::new(HUB) {
         return Ok(Gamed::read(path)?);
     }

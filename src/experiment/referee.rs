@@ -42,8 +42,9 @@ impl Referee {
         field: &str,
         items: &[Item],
         evaluation: &Evaluation,
-        model: &str,
     ) -> Result<Option<Measured>, ExperimentError> {
+        // Two rows may be the same merge, and have the same run: its name is that of the model.
+        let model = evaluation.run.as_str();
         let pairs = pairs(field, items, &evaluation.answers, Some(&self.reference), model)?;
         let (engine, order) = (EngineChoice::default(), self.annotator.order());
         let identity = engine.identity(&self.model)?;

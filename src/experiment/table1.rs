@@ -233,7 +233,7 @@ impl Bench<'_> {
             let evaluation = self.run(&mut subject, &id, Split::Test)?;
             let field = self.lab.benchmark(&id)?.judged().unwrap_or_default();
             let items = &self.items[&(id.clone(), Split::Test)];
-            let found = referee.judge(self.lab, field, items, &evaluation, published.id)?;
+            let found = referee.judge(self.lab, field, items, &evaluation)?;
             measured.extend(found.map(|found| (id, found)));
         }
         let cells = Column::ALL

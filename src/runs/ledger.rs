@@ -77,8 +77,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes a verdict down. `content` is the digest of the item's row, `answer` the key of what was judged, `took` the time that
-    /// judging took.
+    /// Writes a verdict down, unless it stands there already: one that is not final is found again and again. `content` is the
+    /// digest of the item's row, `answer` the key of what was judged, `took` the time that judging took.
     pub fn record_verdict(
         &mut self,
         key: Digest,
@@ -88,6 +88,9 @@ impl Ledger {
         verdict: Value,
         took: Duration,
     ) -> Result<(), RunError> {
+        if self.verdicts.get(&key) == Some(&verdict) {
+            return Ok(());
+        }
         let (item, content, answer) = (item.clone(), Some(content), Some(answer));
         let seconds = Some(took.as_secs_f64());
         self.append(&Record::Verdict { key, item, content, answer, verdict: verdict.clone(), seconds })?;

@@ -313,7 +313,9 @@ mod tests {
         let three: Vec<Place> = (0..3).map(|_| take(&mut slots, 16, &[]).unwrap()).collect();
         assert_eq!(slots.length, 16);
         assert!(take(&mut slots, 16, &[]).is_none(), "no more than three");
-        three.into_iter().for_each(|place| slots.give_back(place));
+        for place in three {
+            slots.give_back(place);
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Survey<'_> {
 /// Σ|x| of a tensor.
 enum Sizes {
     /// As torch has it.
-    Cascade(Cascade),
+    Cascade(Box<Cascade>),
     /// In f64.
     Exact(f64),
 }
@@ -66,7 +66,7 @@ enum Sizes {
 impl Sizes {
     fn of(job: &Job) -> Self {
         match job.arithmetic {
-            Arithmetic::In(DType::F32) => Self::Cascade(Cascade::of(job.info.elements())),
+            Arithmetic::In(DType::F32) => Self::Cascade(Box::new(Cascade::of(job.info.elements()))),
             _ => Self::Exact(0.0),
         }
     }
@@ -91,7 +91,7 @@ impl Sizes {
 
     fn total(self) -> f64 {
         match self {
-            Self::Cascade(total) => total.total(),
+            Self::Cascade(total) => (*total).total(),
             Self::Exact(total) => total,
         }
     }

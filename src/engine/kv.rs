@@ -216,7 +216,9 @@ impl Kv {
         }
     }
 
-    /// Writes the key and the value `[head_dim]` of one position, rounded to the shape's precision.
+    /// Writes the key and the value `[head_dim]` of one position, rounded to the shape's precision. Always inlined, so that it
+    /// is compiled inside its caller's instruction set.
+    #[inline(always)]
     pub(crate) fn put(&mut self, layer: usize, head: usize, position: usize, key: &[f32], value: &[f32]) {
         let number = layer * self.shape.heads + head;
         let (panel, lane) = (number * (self.capacity / LANES) + position / LANES, position % LANES);
@@ -231,15 +233,21 @@ impl Kv {
                 }
             }
             Numbers::Half(Sides { keys, values, key: slots, value: stride }) => {
-                for (slot, pair) in keys[panel * *slots..].iter_mut().zip(key.chunks(2)) {
-                    for (slot, &key) in slot.0[lane].iter_mut().zip(pair) {
-                        *slot = half_bits(key);
+                // Rounded together, then put where they belong one by one.
+                let round = |part: &[f32]| {
+                    let mut bits = [0; LANES];
+                    bits.iter_mut().zip(part).for_each(|(bits, &number)| *bits = half_bits(number));
+                    bits
+                };
+                for (slots, part) in keys[panel * *slots..].chunks_mut(LANES / 2).zip(key.chunks(LANES)) {
+                    for (slot, pair) in slots.iter_mut().zip(round(part).as_chunks().0) {
+                        slot.0[lane] = *pair;
                     }
                 }
                 for (panel, part) in (first..).zip(value.chunks(LANES)) {
                     let slot = &mut values[panel * *stride + position / 2];
-                    for (slot, &value) in slot.0.iter_mut().zip(part) {
-                        slot[position % 2] = half_bits(value);
+                    for (slot, bits) in slot.0.iter_mut().zip(round(part)) {
+                        slot[position % 2] = bits;
                     }
                 }
             }

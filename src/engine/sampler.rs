@@ -1,6 +1,7 @@
 //! Logits to a token.
 
 use crate::completion::{Refusal, Request, Sampling};
+use crate::isa::Isa;
 use crate::random::Stream;
 
 /// The logits hold a NaN.
@@ -101,25 +102,36 @@ fn cut_to(kept: &mut Vec<(u32, f64)>, p: f64) {
 
 /// The largest logit; of equal ones the lowest id.
 pub(crate) fn greedy(logits: &[f32]) -> Result<u32, NotANumber> {
-    const LANES: usize = 16;
-    let mut tops = [f32::NEG_INFINITY; LANES];
-    let mut numbers = [true; LANES];
-    let (whole, rest) = logits.as_chunks::<LANES>();
-    let mut look = |chunk: &[f32]| {
-        for ((top, number), &logit) in tops.iter_mut().zip(&mut numbers).zip(chunk) {
-            *top = if logit > *top { logit } else { *top };
-            *number &= !logit.is_nan();
-        }
-    };
-    for chunk in whole {
-        look(chunk);
-    }
-    look(rest);
-    if numbers.contains(&false) {
-        return Err(NotANumber);
-    }
-    let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-    Ok(logits.iter().position(|&logit| logit == top).unwrap_or(0) as u32)
+    const LANES: usize = 64;
+    Isa::detect().run(
+        #[inline(always)]
+        || {
+            let mut tops = [f32::NEG_INFINITY; LANES];
+            // 0 times a number is 0; times NaN, or an infinity, it is NaN.
+            let mut odd = [0.0; LANES];
+            let (whole, rest) = logits.as_chunks::<LANES>();
+            let mut look = |chunk: &[f32]| {
+                for ((top, odd), &logit) in tops.iter_mut().zip(&mut odd).zip(chunk) {
+                    *top = if logit > *top { logit } else { *top };
+                    *odd += 0.0 * logit;
+                }
+            };
+            for chunk in whole {
+                look(chunk);
+            }
+            look(rest);
+            if odd.iter().any(|odd| odd.is_nan()) && logits.iter().any(|logit| logit.is_nan()) {
+                return Err(NotANumber);
+            }
+            let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+            let (whole, rest) = logits.as_chunks::<LANES>();
+            let chunk =
+                whole.iter().position(|chunk| chunk.iter().filter(|&&logit| logit == top).count() > 0);
+            let first = chunk.map_or(logits.len() - rest.len(), |chunk| chunk * LANES);
+            let within = logits[first..].iter().position(|&logit| logit == top);
+            Ok(within.map_or(0, |within| first + within) as u32)
+        },
+    )
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 //! positions that it may see, in their order; those that other tokens of its block see beyond them weigh exactly 0.
 
 use super::elementwise;
-use super::half::{self, HalfPanels, Rounded};
-use super::linear::Linear;
+use super::half::{self, Ahead, HalfPanels, Rounded};
+use super::linear::{Linear, Operand};
+use super::norm::Norm;
 use super::rope::Rope;
 use super::simd::{self, LANES, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
@@ -20,6 +21,8 @@ use rayon::prelude::*;
 const BLOCK_TOKENS: usize = 16;
 /// Query rows times positions below which attention stays on the calling thread.
 const WORTH_SHARING: usize = 1 << 12;
+/// Sequences whose new keys are not worth waking another thread for.
+const PIECES_AT_ONCE: usize = 8;
 
 /// Weights of one attention block.
 #[derive(Debug)]
@@ -28,7 +31,6 @@ pub(crate) struct Attention {
     qkv: Linear,
     /// `[hidden, heads · head_dim]`
     output: Linear,
-    hidden: usize,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -43,8 +45,6 @@ pub(crate) struct AttentionRoom {
     qkv: Vec<f32>,
     /// `[rows, heads · head_dim]`
     answers: Vec<f32>,
-    /// `[head_dim]`
-    key: Vec<f32>,
     /// One for each part of the work that may run at once.
     parts: Vec<BlockRoom>,
 }
@@ -100,7 +100,7 @@ impl Attention {
         if config.biases.output {
             output = output.with_bias(source, &[bias("o")])?;
         }
-        Ok(Self { qkv, output, hidden, heads, kv_heads, head_dim, window: config.window })
+        Ok(Self { qkv, output, heads, kv_heads, head_dim, window: config.window })
     }
 
     /// Bytes of the packed weights.
@@ -108,8 +108,8 @@ impl Attention {
         self.qkv.bytes() + self.output.bytes()
     }
 
-    /// Adds the block's output to the residual stream, `residual[rows, width] += attention(normed[rows, hidden])`, and
-    /// puts the new keys and values of layer `layer` into the pieces' slots.
+    /// Adds the block's output to the residual stream, `residual[rows, width] += attention(norm(residual))`, and puts the
+    /// new keys and values of layer `layer` into the pieces' slots.
     #[expect(
         clippy::too_many_arguments,
         reason = "the batch, its stream and the room to work in are separate things"
@@ -121,44 +121,61 @@ impl Attention {
         layer: usize,
         rope: &Rope,
         pieces: &mut [Piece<'_>],
-        normed: &[f32],
+        norm: &Norm,
         residual: &mut [f32],
         room: &mut AttentionRoom,
-        rounded: &mut Rounded,
+        operand: &mut Operand,
     ) {
-        let rows = normed.len() / self.hidden;
+        let rows = residual.len() / self.output.width();
         let (width, answer) = (self.qkv.width(), self.heads * self.head_dim);
-        let AttentionRoom { qkv, answers, key, parts } = room;
+        let AttentionRoom { qkv, answers, parts } = room;
         qkv.resize(rows * width, 0.0);
         answers.resize(rows * answer, 0.0);
-        let x = Rows { data: normed, stride: self.hidden, count: rows };
-        self.qkv.apply(isa, team, x, qkv, Store::Replace, rounded);
-        self.remember(layer, rope, pieces, qkv, key);
+        let normed = |number: usize, out: &mut [f32]| norm.row(isa, residual, number, out);
+        self.qkv.apply(isa, team, rows, normed, qkv, Store::Replace, operand);
+        self.remember(isa, team, layer, rope, pieces, qkv);
         self.look_back(isa, team, layer, rope, pieces, qkv, answers, parts);
-        let x = Rows { data: answers, stride: answer, count: rows };
-        self.output.apply(isa, team, x, residual, Store::Add, rounded);
+        let answered =
+            |number: usize, out: &mut [f32]| out.copy_from_slice(&answers[number * answer..][..answer]);
+        self.output.apply(isa, team, rows, answered, residual, Store::Add, operand);
     }
 
     /// Puts keys, turned to their positions, and values into the slots.
     fn remember(
         &self,
+        isa: Isa,
+        team: Team,
         layer: usize,
         rope: &Rope,
         pieces: &mut [Piece<'_>],
         qkv: &[f32],
-        turned: &mut Vec<f32>,
     ) {
+        if team == Team::Pool && pieces.len() >= 2 * PIECES_AT_ONCE {
+            let (some, others) = pieces.split_at_mut(pieces.len() / 2);
+            let rows: usize = some.iter().map(|piece| piece.tokens.len()).sum();
+            let (first, rest) = qkv.split_at(rows * self.qkv.width());
+            rayon::join(
+                || self.remember(isa, team, layer, rope, some, first),
+                || self.remember(isa, team, layer, rope, others, rest),
+            );
+            return;
+        }
         let dim = self.head_dim;
-        turned.resize(dim, 0.0);
+        let turned = &mut vec![0.0; dim];
         let mut rows = qkv.chunks_exact(self.qkv.width());
         for piece in pieces {
             let start = piece.kv.len();
             for (position, row) in (start..start + piece.tokens.len()).zip(&mut rows) {
                 let (keys, values) = row[self.heads * dim..].split_at(self.kv_heads * dim);
-                for head in 0..self.kv_heads {
-                    rope.turn(&keys[head * dim..][..dim], position, |i, key| turned[i] = key);
-                    piece.kv.put(layer, head, position, turned, &values[head * dim..][..dim]);
-                }
+                isa.run(
+                    #[inline(always)]
+                    || {
+                        for head in 0..self.kv_heads {
+                            rope.turn(&keys[head * dim..][..dim], position, turned);
+                            piece.kv.put(layer, head, position, turned, &values[head * dim..][..dim]);
+                        }
+                    },
+                );
             }
             piece.kv.clear(layer, start + piece.tokens.len());
         }
@@ -204,9 +221,10 @@ impl Attention {
             shares.push((mine, out, room));
         }
         let work = |(blocks, mut out, room): (&[Block], &mut [f32], &mut BlockRoom)| {
-            for block in blocks {
+            for (number, block) in blocks.iter().enumerate() {
                 let (now, rest) = std::mem::take(&mut out).split_at_mut(block.tokens * width);
-                self.block(isa, layer, rope, *block, pieces[block.piece].kv, qkv, now, room);
+                let next = blocks.get(number + 1).map(|next| &*pieces[next.piece].kv);
+                self.block(isa, layer, rope, *block, (pieces[block.piece].kv, next), qkv, now, room);
                 out = rest;
             }
         };
@@ -217,7 +235,7 @@ impl Attention {
         }
     }
 
-    /// One block: `answers[tokens, heads · head_dim]`.
+    /// One block: `answers[tokens, heads · head_dim]`, and whose keys are wanted next.
     #[expect(clippy::too_many_arguments, reason = "as `add`")]
     fn block(
         &self,
@@ -225,7 +243,7 @@ impl Attention {
         layer: usize,
         rope: &Rope,
         block: Block,
-        kv: &Kv,
+        (kv, next): (&Kv, Option<&Kv>),
         qkv: &[f32],
         answers: &mut [f32],
         room: &mut BlockRoom,
@@ -243,12 +261,22 @@ impl Attention {
         sums.resize(rows, 0.0);
         for kv_head in 0..self.kv_heads {
             // Row `token · group + member` is the query of head `kv_head · group + member`.
-            for (row, query) in queries.chunks_exact_mut(dim).enumerate() {
-                let (token, head) = (row / group, kv_head * group + row % group);
-                let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
-                rope.turn(from, block.position + token, |i, value| query[i] = value);
-            }
+            isa.run(
+                #[inline(always)]
+                || {
+                    for (row, query) in queries.chunks_exact_mut(dim).enumerate() {
+                        let (token, head) = (row / group, kv_head * group + row % group);
+                        let from = &qkv[(block.row + token) * self.qkv.width() + head * dim..][..dim];
+                        rope.turn(from, block.position + token, query);
+                    }
+                },
+            );
             let head = kv.head(layer, kv_head);
+            let next = if kv_head + 1 < self.kv_heads {
+                Some(kv.head(layer, kv_head + 1))
+            } else {
+                next.map(|kv| kv.head(layer, 0))
+            };
             let x = Rows { data: queries, stride: dim, count: rows };
             let count = stride / LANES;
             match head {
@@ -256,9 +284,10 @@ impl Attention {
                     let keys = Panels { lanes: Packed::Full(keys), stride: dim, count, depth: dim };
                     simd::multiply(isa, Team::Alone, x, keys, scores, stride, Store::Replace);
                 }
-                Head::Half(keys, _) => {
+                Head::Half(keys, values) => {
                     let depth = half::pairs(dim);
-                    let keys = HalfPanels { pairs: keys, stride: depth, count, depth };
+                    let ahead = Ahead::of_values(values, kv.capacity() / 2);
+                    let keys = HalfPanels { pairs: keys, stride: depth, count, depth, ahead: Some(ahead) };
                     rounded.fill(isa, x, dim);
                     half::multiply(isa, Team::Alone, rounded, keys, scores, stride, Store::Replace);
                 }
@@ -281,7 +310,11 @@ impl Attention {
                 }
                 Head::Half(_, values) => {
                     let (stride, depth) = (kv.capacity() / 2, half::pairs(seen_by_last));
-                    let values = HalfPanels { pairs: values, stride, count, depth };
+                    let ahead = match next {
+                        Some(Head::Half(keys, _)) => Some(Ahead::of_keys(keys, depth)),
+                        _ => None,
+                    };
+                    let values = HalfPanels { pairs: values, stride, count, depth, ahead };
                     rounded.fill(isa, x, seen_by_last);
                     half::multiply(isa, Team::Alone, rounded, values, mixed, mixed_width, Store::Replace);
                 }

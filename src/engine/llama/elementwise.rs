@@ -114,28 +114,28 @@ vectorised! {
     /// The numerators of a softmax over `scale · scores`, in place: e^(scale·score − max). Returns their sum, by which
     /// the caller divides. `scores` must not be empty.
     fn softmax_numerators(scores: &mut [f32], scale: f32) -> f32 {
-        let mut tops = [f32::NEG_INFINITY; LANES];
-        let (whole, rest) = scores.as_chunks::<LANES>();
-        for chunk in whole {
+        let (whole, rest) = scores.as_chunks_mut::<LANES>();
+        // The rest in lanes of its own, those behind it being e^-∞: whole vectors are much faster than single numbers.
+        let mut last = [f32::NEG_INFINITY; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut tops = last;
+        for chunk in &*whole {
             for (top, &s) in tops.iter_mut().zip(chunk) {
                 *top = if s > *top { s } else { *top };
             }
         }
-        for (top, &s) in tops.iter_mut().zip(rest) {
-            *top = if s > *top { s } else { *top };
-        }
         let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a }) * scale;
         let mut sums = [0.0f32; LANES];
-        let (whole, rest) = scores.as_chunks_mut::<LANES>();
-        for chunk in whole {
+        let mut numerators = |chunk: &mut [f32; LANES]| {
             for (sum, s) in sums.iter_mut().zip(chunk) {
                 *s = exp(s.mul_add(scale, -top));
                 *sum += *s;
             }
-        }
-        for (sum, s) in sums.iter_mut().zip(rest) {
-            *s = exp(s.mul_add(scale, -top));
-            *sum += *s;
+        };
+        whole.iter_mut().for_each(&mut numerators);
+        if !rest.is_empty() {
+            numerators(&mut last);
+            rest.copy_from_slice(&last[..rest.len()]);
         }
         tree(sums)
     }

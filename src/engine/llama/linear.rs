@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// Weights that are read at once while packing, in numbers: bounds what loading allocates besides the panels.
 const READ_AT_ONCE: usize = 1 << 17;
+/// Rows that are not worth waking another thread for.
+const ROWS_AT_ONCE: usize = 8;
 
 /// Weights of one or several matrices `[out, in]` over the same input, packed into panels of 16 outputs.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub(crate) struct Linear {
     bias: Option<Vec<f32>>,
     inputs: usize,
     outputs: usize,
+}
+
+/// Room for the left-hand side of a product, kept between products.
+#[derive(Debug, Default)]
+pub(crate) struct Operand {
+    /// `[rows, inputs]`, or one row for each thread that rounds them.
+    full: Vec<f32>,
+    half: Rounded,
 }
 
 /// Packed weights.
@@ -190,35 +200,51 @@ impl Linear {
         }
     }
 
-    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ + b`, rows of `x` being `x.stride` apart and those of `y` touching. Where
-    /// weights are in pairs, `x` is rounded to bfloat16 first, into `rounded`.
+    /// `y[rows, width] (+)= x[rows, inputs] · Wᵀ + b`, rows of `y` touching. `row` writes the row of `x` with a number; the
+    /// threads of the team share the rows. Where weights are in pairs, `x` is rounded to bfloat16.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "both sides, the sums and the room to work in are separate things"
+    )]
     pub(crate) fn apply(
         &self,
         isa: Isa,
         team: Team,
-        x: Rows<'_>,
+        rows: usize,
+        row: impl Fn(usize, &mut [f32]) + Sync,
         y: &mut [f32],
         store: Store,
-        rounded: &mut Rounded,
+        operand: &mut Operand,
     ) {
-        let (inputs, count) = (self.inputs, self.outputs.div_ceil(LANES));
-        let panels = |lanes| Panels { lanes, stride: inputs, count, depth: inputs };
-        match &self.weights {
-            Weights::Full(lanes) => {
-                simd::multiply(isa, team, x, panels(Packed::Full(lanes)), y, self.width(), store);
-            }
-            Weights::Half(lanes) => {
-                simd::multiply(isa, team, x, panels(Packed::Half(lanes)), y, self.width(), store);
-            }
+        let (inputs, count, width) = (self.inputs, self.outputs.div_ceil(LANES), self.width());
+        let lanes = match &self.weights {
+            Weights::Full(lanes) => Packed::Full(lanes),
+            Weights::Half(lanes) => Packed::Half(lanes),
             Weights::Pairs(pairs) => {
-                rounded.fill(isa, x, inputs);
+                operand.half.fill_by(isa, team, (rows, inputs), &mut operand.full, row);
                 let depth = half::pairs(inputs);
-                let panels = HalfPanels { pairs, stride: depth, count, depth };
-                half::multiply(isa, team, rounded, panels, y, self.width(), store);
+                let panels = HalfPanels { pairs, stride: depth, count, depth, ahead: None };
+                half::multiply(isa, team, &operand.half, panels, y, width, store);
+                return self.add_bias(rows, y);
             }
+        };
+        operand.full.resize(rows * inputs, 0.0);
+        let x = operand.full.chunks_exact_mut(inputs);
+        if team == Team::Pool && rows > ROWS_AT_ONCE {
+            let x = operand.full.par_chunks_exact_mut(inputs).with_min_len(ROWS_AT_ONCE).enumerate();
+            x.for_each(|(number, x)| row(number, x));
+        } else {
+            x.enumerate().for_each(|(number, x)| row(number, x));
         }
+        let x = Rows { data: &operand.full, stride: inputs, count: rows };
+        let panels = Panels { lanes, stride: inputs, count, depth: inputs };
+        simd::multiply(isa, team, x, panels, y, width, store);
+        self.add_bias(rows, y);
+    }
+
+    fn add_bias(&self, rows: usize, y: &mut [f32]) {
         if let Some(bias) = &self.bias {
-            for row in y.chunks_exact_mut(self.width()).take(x.count) {
+            for row in y.chunks_exact_mut(self.width()).take(rows) {
                 for (y, bias) in row.iter_mut().zip(bias) {
                     *y += bias;
                 }
@@ -271,10 +297,10 @@ pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, half: bool, tim
     let x: Vec<f32> = (0..rows * inputs).map(|i| (i % 5) as f32).collect();
     let mut y = vec![0.0; rows * linear.width()];
     let isa = Isa::detect();
-    let mut rounded = Rounded::default();
+    let mut operand = Operand::default();
     let mut once = || {
-        let x = Rows { data: &x, stride: inputs, count: rows };
-        linear.apply(isa, Team::Pool, x, &mut y, Store::Replace, &mut rounded);
+        let row = |number: usize, to: &mut [f32]| to.copy_from_slice(&x[number * inputs..][..inputs]);
+        linear.apply(isa, Team::Pool, rows, row, &mut y, Store::Replace, &mut operand);
     };
     once();
     let (start, mut runs) = (Instant::now(), 0u32);
@@ -307,8 +333,8 @@ mod tests {
         }
         let mut y = vec![f32::NAN; 64];
         let x = numbers(3, 10);
-        let rows = Rows { data: &x, stride: 10, count: 1 };
-        linear.apply(Isa::detect(), Team::Alone, rows, &mut y, Store::Replace, &mut Rounded::default());
+        let row = |_, to: &mut [f32]| to.copy_from_slice(&x);
+        linear.apply(Isa::detect(), Team::Alone, 1, row, &mut y, Store::Replace, &mut Operand::default());
         for (got, weights) in y.iter().zip(all.chunks(10)) {
             let want = x.iter().zip(weights).fold(0.0f32, |sum, (x, w)| x.mul_add(*w, sum));
             assert_eq!(*got, want);

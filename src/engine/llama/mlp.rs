@@ -1,16 +1,12 @@
 //! The feed-forward block: down(silu(gate(x)) · up(x)).
 
 use super::elementwise;
-use super::half::Rounded;
-use super::linear::Linear;
-use super::simd::{Rows, Store, Team};
+use super::linear::{Linear, Operand};
+use super::norm::Norm;
+use super::simd::{Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use crate::engine::settings::Precision;
 use crate::isa::Isa;
-use rayon::prelude::*;
-
-/// Rows whose gates are worth waking another thread for.
-const ROWS_WORTH_SHARING: usize = 16;
 
 /// Weights of one feed-forward block.
 #[derive(Debug)]
@@ -19,7 +15,6 @@ pub(crate) struct Mlp {
     gate_up: Linear,
     /// `[hidden, intermediate]`
     down: Linear,
-    hidden: usize,
     intermediate: usize,
 }
 
@@ -45,7 +40,7 @@ impl Mlp {
             gate_up = gate_up.with_bias(source, &[bias("gate"), bias("up")])?;
             down = down.with_bias(source, &[bias("down")])?;
         }
-        Ok(Self { gate_up, down, hidden, intermediate })
+        Ok(Self { gate_up, down, intermediate })
     }
 
     /// Bytes of the packed weights.
@@ -53,36 +48,26 @@ impl Mlp {
         self.gate_up.bytes() + self.down.bytes()
     }
 
-    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(normed[rows, hidden])`. `wide`,
-    /// `narrow` and `rounded` are room to work in.
-    #[expect(clippy::too_many_arguments, reason = "the batch and the room to work in are separate things")]
+    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(norm(residual))`. `wide` and `operand`
+    /// are room to work in.
     pub(crate) fn add(
         &self,
         isa: Isa,
         team: Team,
-        normed: &[f32],
+        norm: &Norm,
         residual: &mut [f32],
         wide: &mut Vec<f32>,
-        narrow: &mut Vec<f32>,
-        rounded: &mut Rounded,
+        operand: &mut Operand,
     ) {
-        let (hidden, intermediate) = (self.hidden, self.intermediate);
-        let rows = normed.len() / hidden;
+        let rows = residual.len() / self.down.width();
         let width = self.gate_up.width();
         wide.resize(rows * width, 0.0);
-        narrow.resize(rows * intermediate, 0.0);
-        let x = Rows { data: normed, stride: hidden, count: rows };
-        self.gate_up.apply(isa, team, x, wide, Store::Replace, rounded);
-        let gated = |(both, out): (&[f32], &mut [f32])| {
-            let (gate, rest) = both.split_at(intermediate);
-            elementwise::silu_times(isa, gate, &rest[..intermediate], out);
+        let normed = |number: usize, out: &mut [f32]| norm.row(isa, residual, number, out);
+        self.gate_up.apply(isa, team, rows, normed, wide, Store::Replace, operand);
+        let gated = |number: usize, out: &mut [f32]| {
+            let (gate, rest) = wide[number * width..][..width].split_at(self.intermediate);
+            elementwise::silu_times(isa, gate, &rest[..self.intermediate], out);
         };
-        if team == Team::Pool && rows >= ROWS_WORTH_SHARING {
-            wide.par_chunks_exact(width).zip(narrow.par_chunks_exact_mut(intermediate)).for_each(gated);
-        } else {
-            wide.chunks_exact(width).zip(narrow.chunks_exact_mut(intermediate)).for_each(gated);
-        }
-        let x = Rows { data: narrow, stride: intermediate, count: rows };
-        self.down.apply(isa, team, x, residual, Store::Add, rounded);
+        self.down.apply(isa, team, rows, gated, residual, Store::Add, operand);
     }
 }

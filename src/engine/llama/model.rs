@@ -1,12 +1,11 @@
 //! The decoder: embedding, layers, final norm, head.
 
 use super::attention::{Attention, AttentionRoom};
-use super::half::Rounded;
-use super::linear::Linear;
+use super::linear::{Linear, Operand};
 use super::mlp::Mlp;
 use super::norm::Norm;
 use super::rope::Rope;
-use super::simd::{Rows, Store, Team};
+use super::simd::{Store, Team};
 use crate::completion::Breakdown;
 use crate::dtype::first_not_finite;
 use crate::engine::kv::Kv;
@@ -49,12 +48,10 @@ pub(crate) struct Layer {
 pub(crate) struct Room {
     /// The residual stream, `[rows, hidden in whole panels]`.
     residual: Vec<f32>,
-    /// `[rows, hidden]`
-    normed: Vec<f32>,
     attention: AttentionRoom,
+    /// `[rows, twice the intermediate size in whole panels]`
     wide: Vec<f32>,
-    narrow: Vec<f32>,
-    rounded: Rounded,
+    operand: Operand,
     /// `[rows whose logits are wanted, vocab in whole panels]`
     logits: Vec<f32>,
     /// Where each row broke down.
@@ -99,9 +96,8 @@ impl Llama {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
-        let Room { residual, normed, attention, wide, narrow, rounded, logits, broken } = room;
+        let Room { residual, attention, wide, operand, logits, broken } = room;
         residual.resize(rows * stream, 0.0);
-        normed.resize(rows * hidden, 0.0);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
         for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
             self.embed(token as usize, row);
@@ -110,10 +106,19 @@ impl Llama {
         broken.resize(rows, None);
         note(broken, residual, stream, Breakdown::Embedding);
         for (number, layer) in self.layers.iter().enumerate() {
-            layer.attention_norm.apply(isa, residual, stream, normed);
-            layer.attention.add(isa, team, number, rope, pieces, normed, residual, attention, rounded);
-            layer.mlp_norm.apply(isa, residual, stream, normed);
-            layer.mlp.add(isa, team, normed, residual, wide, narrow, rounded);
+            let Layer { attention_norm, mlp_norm, mlp, .. } = layer;
+            layer.attention.add(
+                isa,
+                team,
+                number,
+                rope,
+                pieces,
+                attention_norm,
+                residual,
+                attention,
+                operand,
+            );
+            mlp.add(isa, team, mlp_norm, residual, wide, operand);
             note(broken, residual, stream, Breakdown::Layer(number));
         }
         // Only the last rows of a piece go on; these rows are moved to the front.
@@ -130,9 +135,8 @@ impl Llama {
         }
         let width = self.head.width();
         logits.resize(wanted * width, 0.0);
-        self.norm.apply(isa, &residual[..wanted * stream], stream, normed);
-        let x = Rows { data: &normed[..wanted * hidden], stride: hidden, count: wanted };
-        self.head.apply(isa, team, x, logits, Store::Replace, rounded);
+        let normed = |number: usize, out: &mut [f32]| self.norm.row(isa, residual, number, out);
+        self.head.apply(isa, team, wanted, normed, logits, Store::Replace, operand);
     }
 
     /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens

@@ -1,6 +1,6 @@
-//! RMS norm of a batch.
+//! RMS norm of a row.
 
-use super::elementwise;
+use super::{LANES, elementwise};
 use crate::checkpoint::{CheckpointError, TensorSource};
 use crate::ids::TensorName;
 use crate::isa::Isa;
@@ -22,11 +22,10 @@ impl Norm {
         Ok(Self { weight: source.read_all(name)?, eps: eps as f32 })
     }
 
-    /// Norms each row of `x[rows, stride]` into `out[rows, hidden]`; what lies between the rows is left alone.
-    pub(crate) fn apply(&self, isa: Isa, x: &[f32], stride: usize, out: &mut [f32]) {
+    /// Norms row `number` of the stream, `[rows, hidden in whole panels]`, into `out[hidden]`.
+    pub(crate) fn row(&self, isa: Isa, stream: &[f32], number: usize, out: &mut [f32]) {
         let hidden = self.weight.len();
-        for (x, out) in x.chunks_exact(stride).zip(out.chunks_exact_mut(hidden)) {
-            elementwise::rms_norm(isa, &x[..hidden], &self.weight, self.eps, out);
-        }
+        let row = &stream[number * hidden.next_multiple_of(LANES)..][..hidden];
+        elementwise::rms_norm(isa, row, &self.weight, self.eps, out);
     }
 }

@@ -52,12 +52,16 @@ impl Rope {
     ///
     /// # Panics
     /// If the position was not prepared.
-    pub(crate) fn turn(&self, head: &[f32], position: usize, mut put: impl FnMut(usize, f32)) {
+    #[inline(always)]
+    pub(crate) fn turn(&self, head: &[f32], position: usize, out: &mut [f32]) {
         let half = self.frequencies.len();
-        let (first, second) = head.split_at(half);
-        for (i, ((&a, &b), &(cos, sin))) in first.iter().zip(second).zip(self.at(position)).enumerate() {
-            put(i, a * cos - b * sin);
-            put(i + half, b * cos + a * sin);
+        let ((first, second), (left, right)) = (head.split_at(half), out.split_at_mut(half));
+        let out = left.iter_mut().zip(right);
+        for (((&a, &b), &(cos, sin)), (left, right)) in
+            first.iter().zip(second).zip(self.at(position)).zip(out)
+        {
+            *left = a * cos - b * sin;
+            *right = b * cos + a * sin;
         }
     }
 }
@@ -120,7 +124,7 @@ mod tests {
         let half = config.head_dim / 2;
         for position in [0, 1, 9, 900] {
             let mut turned = vec![0.0; config.head_dim];
-            rope.turn(&head, position, |i, value| turned[i] = value);
+            rope.turn(&head, position, &mut turned);
             for i in 0..half {
                 let angle = position as f64 * 10_000f64.powf(-2.0 * i as f64 / config.head_dim as f64);
                 let (a, b) = (f64::from(head[i]), f64::from(head[i + half]));

@@ -112,7 +112,7 @@ pub(crate) enum Team {
 /// Multiplications below which waking another thread costs more than it brings.
 const WORTH_SHARING: usize = 1 << 19;
 /// Pieces per thread: a thread that the system took away leaves little behind.
-const PARTS_PER_THREAD: usize = 4;
+const PARTS_PER_THREAD: usize = 2;
 /// Bytes of panels that are reused for all rows before the next ones: half of a small L2 cache.
 const CACHED_PANELS: usize = 256 << 10;
 

@@ -1,49 +1,89 @@
-//! The product by AMX: 32 rows and 2 panels at once, or up to 16 rows and 4 panels. A tile is 16 rows of 64 bytes.
+//! The product by AMX: 32 rows and 2 panels at once, or up to 16 rows and 4 panels. A tile is 16 rows of 64 bytes: 16 rows
+//! in a block, a block of a panel, or 16 sums of 16 rows.
 #![expect(unsafe_code, reason = "tiles are reached by assembly")]
 
-use super::{LANES, Operands, Pairs, Store, TILE};
+use super::{Ahead, LANES, Operands, Pairs, Store, TILE};
 use std::arch::asm;
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::cell::Cell;
 
-/// Bytes of a tile: of 16 rows in a block, or of 16 pairs of a panel.
-const TILE_BYTES: usize = TILE * size_of::<Pairs>();
+/// Bytes of a row of a tile, and of a tile.
+const ROW: usize = size_of::<Pairs>();
+const TILE_BYTES: usize = TILE * ROW;
 /// Bytes of panels that are rather read twice than have the tiles' shapes changed for each two of them.
 const SMALL: usize = 128 << 10;
 
-/// The shapes of the eight tiles (Intel SDM, volume 1, section 18.3): palette 1, 64 bytes a row.
-#[repr(C, align(64))]
-struct Shapes([u8; 64]);
-
-impl Shapes {
-    /// Sums in tiles 0 to 3, rows in 4 and 5, panels in 6 and 7. `first` rows are in tiles 0, 1 and 4, `second` in
-    /// tiles 2, 3 and 5; without a second half all four tiles of sums have `first` rows and tile 5 takes a panel.
-    fn new(first: usize, second: usize) -> Self {
-        let mut bytes = [0; 64];
-        bytes[0] = 1;
-        let lower = if second == 0 { first } else { second };
-        let sixth = if second == 0 { TILE } else { second };
-        let rows = [first, first, lower, lower, first, sixth, TILE, TILE];
-        for (tile, rows) in rows.into_iter().enumerate() {
-            bytes[16 + 2 * tile] = 64;
-            bytes[48 + tile] = rows as u8;
-        }
-        Self(bytes)
+/// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums are in
+/// tiles 0 to 3. `first` rows are in tiles 0, 1 and 4, `second` in tiles 2, 3 and 5, panels in 6 and 7; without a second
+/// half all four tiles of sums have `first` rows and tile 5 takes a panel.
+///
+/// # Safety
+/// The process may use AMX.
+unsafe fn shape(first: usize, second: usize) {
+    /// Palette 1 (Intel SDM, volume 1, section 18.3).
+    #[repr(C, align(64))]
+    struct Shapes([u8; 64]);
+    thread_local! {
+        static LOADED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
     }
+    if LOADED.replace((first, second)) == (first, second) {
+        return;
+    }
+    let (lower, sixth) = if second == 0 { (first, TILE) } else { (second, second) };
+    let mut shapes = Shapes([0; 64]);
+    shapes.0[0] = 1;
+    for (tile, rows) in [first, first, lower, lower, first, sixth, TILE, TILE].into_iter().enumerate() {
+        shapes.0[16 + 2 * tile] = ROW as u8;
+        shapes.0[48 + tile] = rows as u8;
+    }
+    // SAFETY: the shapes are valid for palette 1; no other code of this program uses tiles, so that they keep their shapes.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
+}
 
-    /// Gives the tiles of this thread these shapes, unless they have them: that takes as long as a dozen products.
-    ///
-    /// # Safety
-    /// The process may use AMX.
-    unsafe fn load(first: usize, second: usize) {
-        thread_local! {
-            static LOADED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
-        }
-        if LOADED.replace((first, second)) != (first, second) {
-            let shapes = Self::new(first, second);
-            // SAFETY: the shapes are valid for palette 1; no other code of this program uses tiles, so that they keep
-            // their shapes.
-            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const shapes, options(nostack, preserves_flags)) };
-        }
+/// Reads a tile, rows being `stride` bytes apart.
+///
+/// # Safety
+/// The process may use AMX, and the rows exist.
+#[inline(always)]
+unsafe fn load<const T: usize>(from: *const u8, stride: usize) {
+    // SAFETY: by the contract; compiled code uses no tiles.
+    unsafe {
+        asm!("tileloadd tmm{tile}, [{from} + {stride}]", tile = const T, from = in(reg) from, stride = in(reg) stride,
+            options(nostack, preserves_flags, readonly));
+    }
+}
+
+/// Writes a tile, rows being `stride` bytes apart.
+///
+/// # Safety
+/// As [`load`], and nobody else may touch the rows.
+#[inline(always)]
+unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
+    // SAFETY: by the contract.
+    unsafe {
+        asm!("tilestored [{to} + {stride}], tmm{tile}", tile = const T, to = in(reg) to, stride = in(reg) stride,
+            options(nostack, preserves_flags));
+    }
+}
+
+/// # Safety
+/// The process may use AMX.
+#[inline(always)]
+unsafe fn zero<const T: usize>() {
+    // SAFETY: by the contract.
+    unsafe { asm!("tilezero tmm{tile}", tile = const T, options(nostack, preserves_flags, nomem)) };
+}
+
+/// Adds the products of a block: sums `C`, rows `A`, panel `B`.
+///
+/// # Safety
+/// The process may use AMX.
+#[inline(always)]
+unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
+    // SAFETY: by the contract.
+    unsafe {
+        asm!("tdpbf16ps tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+            options(nostack, preserves_flags, nomem));
     }
 }
 
@@ -56,89 +96,88 @@ pub(super) unsafe fn product(o: Operands) {
     // SAFETY: the kernels read and write what the operands claim.
     unsafe {
         if o.rows <= TILE {
-            few_rows(o);
+            few_rows(&o);
         } else if rest == 0 || o.panels * o.blocks * TILE_BYTES > SMALL {
-            many_rows(o);
+            many_rows(&o);
         } else {
             product(Operands { rows: full, ..o });
             let (x, y) = (o.x.add(full * o.blocks), o.y.add(full * o.y_stride));
-            few_rows(Operands { rows: rest, x, y, ..o });
+            few_rows(&Operands { rows: rest, x, y, ..o });
         }
     }
 }
 
 /// Up to 16 rows.
-unsafe fn few_rows(o: Operands) {
+///
+/// # Safety
+/// As [`product`].
+unsafe fn few_rows(o: &Operands) {
+    let four = o.panels / 4 * 4;
     // SAFETY: as `product`.
     unsafe {
-        Shapes::load(o.rows, 0);
-        let mut panel = 0;
-        while panel < o.panels {
-            let place = Place::of(&o, 0, panel);
-            if panel + 4 <= o.panels {
-                place.one_by_four();
-                panel += 4;
-            } else {
-                place.one_by_one();
-                panel += 1;
-            }
+        shape(o.rows, 0);
+        match o.ahead {
+            Some(ahead) => (0..four).step_by(4).for_each(|panel| {
+                let ahead =
+                    Ahead { pairs: ahead.pairs.get(panel / 4 * ahead.group..).unwrap_or_default(), ..ahead };
+                one_by::<4, true>(o, 0, panel, ahead);
+            }),
+            None => (0..four).step_by(4).for_each(|panel| one_by::<4, false>(o, 0, panel, Ahead::NOTHING)),
         }
+        (four..o.panels).for_each(|panel| one_by::<1, false>(o, 0, panel, Ahead::NOTHING));
     }
 }
 
 /// More than 16 rows.
-unsafe fn many_rows(o: Operands) {
+///
+/// # Safety
+/// As [`product`].
+unsafe fn many_rows(o: &Operands) {
     let whole = o.rows / (2 * TILE) * 2 * TILE;
     let rest = o.rows - whole;
-    // All rows before the next two panels, which are read from memory once.
+    // All rows before the next two panels, which are read from memory once; each 32 rows fetch a part of those after them.
+    let two = |row: usize, panel: usize| {
+        // SAFETY: these rows and panels are among those of the operands; the tiles have shapes for them.
+        unsafe {
+            match (panel + 2 <= o.panels, whole / (2 * TILE)) {
+                (false, _) => two_by::<1, 0>(o, row, panel),
+                (true, 0 | 1) => two_by::<2, 32>(o, row, panel),
+                (true, 2 | 3) => two_by::<2, 16>(o, row, panel),
+                (true, 4..8) => two_by::<2, 8>(o, row, panel),
+                (true, _) => two_by::<2, 4>(o, row, panel),
+            }
+        }
+    };
     for panel in (0..o.panels).step_by(2) {
-        let two = panel + 2 <= o.panels;
         // SAFETY: as `product`.
         unsafe {
-            Shapes::load(TILE, TILE);
-            for row in (0..whole).step_by(2 * TILE) {
-                let place = Place::of(&o, row, panel);
-                if two { place.two_by_two() } else { place.two_by_one() }
-            }
-            if rest == 0 {
-                continue;
-            }
-            let place = Place::of(&o, whole, panel);
+            shape(TILE, TILE);
+            (0..whole).step_by(2 * TILE).for_each(|row| two(row, panel));
             if rest > TILE {
-                Shapes::load(TILE, rest - TILE);
-                if two { place.two_by_two() } else { place.two_by_one() }
-            } else {
+                shape(TILE, rest - TILE);
+                two(whole, panel);
+            } else if rest > 0 {
                 if rest < TILE {
-                    Shapes::load(rest, 0);
+                    shape(rest, 0);
                 }
-                place.one_by_one();
-                if two {
-                    Place::of(&o, whole, panel + 1).one_by_one();
-                }
+                (panel..o.panels.min(panel + 2))
+                    .for_each(|panel| one_by::<1, false>(o, whole, panel, Ahead::NOTHING));
             }
         }
     }
 }
 
-/// Where rows, panels and sums begin, and how far apart their rows are in bytes.
+/// Rows, panels and sums of a kernel.
 struct Place {
-    /// Tiles of 16 rows, one block after the other.
-    a: *const u8,
-    /// From one 16 rows to the next.
-    a_tile: usize,
-    b: *const Pairs,
-    /// From one panel to the next.
-    b_panel: usize,
-    c: *mut f32,
-    c_row: usize,
-    /// At least one.
-    blocks: usize,
-    /// Whether sums begin with what is in `c`: 1 or 0.
-    add: usize,
+    /// A tile of rows, one block after the other.
+    x: *const u8,
+    /// A panel, one block after the other, and how far it is to the next one in bytes.
+    w: *const u8,
+    w_next: usize,
+    /// The sums' place, and how far it is to the next row in bytes.
+    y: *mut u8,
+    y_row: usize,
 }
-
-/// Bytes from one row of a tile to the next, in rows and panels alike.
-const ROW: usize = size_of::<Pairs>();
 
 impl Place {
     /// # Safety
@@ -147,195 +186,119 @@ impl Place {
         // SAFETY: by the contract.
         unsafe {
             Self {
-                a: o.x.add(row * o.blocks).cast(),
-                a_tile: o.blocks * TILE_BYTES,
-                b: o.w.add(panel * o.w_stride),
-                b_panel: o.w_stride * size_of::<Pairs>(),
-                c: o.y.add(row * o.y_stride + panel * LANES),
-                c_row: o.y_stride * size_of::<f32>(),
-                blocks: o.blocks,
-                add: usize::from(o.store == Store::Add),
+                x: o.x.add(row * o.blocks).cast(),
+                w: o.w.add(panel * o.w_stride).cast(),
+                w_next: o.w_stride * ROW,
+                y: o.y.add(row * o.y_stride + panel * LANES).cast(),
+                y_row: o.y_stride * size_of::<f32>(),
             }
         }
     }
+}
 
-    /// 17 to 32 rows, two panels.
-    unsafe fn two_by_two(&self) {
-        // SAFETY: reads and writes what the place says; the tiles have these shapes.
-        unsafe {
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm1, [{c} + {c_row} + 64]",
-                "tileloadd tmm2, [{lower} + {c_row}]",
-                "tileloadd tmm3, [{lower} + {c_row} + 64]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm5, [{a1} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1} + {row}]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a}, {tile}",
-                "add {a1}, {tile}",
-                "add {b}, {tile}",
-                "add {b1}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{c} + {c_row} + 64], tmm1",
-                "tilestored [{lower} + {c_row}], tmm2",
-                "tilestored [{lower} + {c_row} + 64], tmm3",
-                add = in(reg) self.add,
-                c = in(reg) self.c,
-                lower = in(reg) self.c.byte_add(TILE * self.c_row),
-                c_row = in(reg) self.c_row,
-                a = inout(reg) self.a => _,
-                a1 = inout(reg) self.a.add(self.a_tile) => _,
-                b = inout(reg) self.b => _,
-                b1 = inout(reg) self.b.byte_add(self.b_panel) => _,
-                row = in(reg) ROW,
-                k = inout(reg) self.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+/// Up to 16 rows and `P` panels, 1 or 4.
+///
+/// # Safety
+/// As [`product`]; the rows, the panels and tiles of their shapes exist.
+#[inline(always)]
+unsafe fn one_by<const P: usize, const FETCH: bool>(o: &Operands, row: usize, panel: usize, ahead: Ahead) {
+    // SAFETY: by the contract.
+    unsafe {
+        let Place { x, w, w_next, y, y_row } = Place::of(o, row, panel);
+        begin::<0>(o.store, y, y_row);
+        if P == 4 {
+            begin::<1>(o.store, y.wrapping_add(ROW), y_row);
+            begin::<2>(o.store, y.wrapping_add(2 * ROW), y_row);
+            begin::<3>(o.store, y.wrapping_add(3 * ROW), y_row);
+        }
+        for block in 0..o.blocks {
+            let (x, w) = (x.add(block * TILE_BYTES), w.add(block * TILE_BYTES));
+            load::<4>(x, ROW);
+            load::<6>(w, ROW);
+            if P == 4 {
+                load::<7>(w.add(w_next), ROW);
+                load::<5>(w.add(2 * w_next), ROW);
+            }
+            dot::<0, 4, 6>();
+            if P == 4 {
+                load::<6>(w.add(3 * w_next), ROW);
+                if FETCH {
+                    let next = ahead.pairs.as_ptr().wrapping_add(block * ahead.block);
+                    for line in 0..32 {
+                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line).cast());
+                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(ahead.run + line).cast());
+                    }
+                }
+                dot::<1, 4, 7>();
+                dot::<2, 4, 5>();
+                dot::<3, 4, 6>();
+            }
+        }
+        store::<0>(y, y_row);
+        if P == 4 {
+            store::<1>(y.add(ROW), y_row);
+            store::<2>(y.add(2 * ROW), y_row);
+            store::<3>(y.add(3 * ROW), y_row);
         }
     }
+}
 
-    /// 17 to 32 rows, one panel.
-    unsafe fn two_by_one(&self) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm2, [{lower} + {c_row}]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm2",
-                "2:",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm5, [{a1} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "add {a}, {tile}",
-                "add {a1}, {tile}",
-                "add {b}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{lower} + {c_row}], tmm2",
-                add = in(reg) self.add,
-                c = in(reg) self.c,
-                lower = in(reg) self.c.byte_add(TILE * self.c_row),
-                c_row = in(reg) self.c_row,
-                a = inout(reg) self.a => _,
-                a1 = inout(reg) self.a.add(self.a_tile) => _,
-                b = inout(reg) self.b => _,
-                row = in(reg) ROW,
-                k = inout(reg) self.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+/// 17 to 32 rows and `P` panels, 1 or 2, while `LINES` cache lines for each block are fetched of what comes two panels later:
+/// from there on, where this row's part of them is.
+///
+/// # Safety
+/// As [`product`]; the rows, the panels and tiles of their shapes exist.
+#[inline(always)]
+unsafe fn two_by<const P: usize, const LINES: usize>(o: &Operands, row: usize, panel: usize) {
+    // SAFETY: by the contract; fetching ahead reads nothing.
+    unsafe {
+        let Place { x, w, w_next, y, y_row } = Place::of(o, row, panel);
+        let (lower, x_next) = (y.add(TILE * y_row), o.blocks * TILE_BYTES);
+        let next = w.wrapping_add(2 * w_next + row / (2 * TILE) * o.blocks * LINES * ROW);
+        begin::<0>(o.store, y, y_row);
+        begin::<2>(o.store, lower, y_row);
+        if P == 2 {
+            begin::<1>(o.store, y.add(ROW), y_row);
+            begin::<3>(o.store, lower.add(ROW), y_row);
+        }
+        for block in 0..o.blocks {
+            let (x, w) = (x.add(block * TILE_BYTES), w.add(block * TILE_BYTES));
+            load::<6>(w, ROW);
+            load::<4>(x, ROW);
+            load::<5>(x.add(x_next), ROW);
+            dot::<0, 4, 6>();
+            if P == 2 {
+                load::<7>(w.add(w_next), ROW);
+            }
+            for line in 0..LINES {
+                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add((block * LINES + line) * ROW).cast());
+            }
+            dot::<2, 5, 6>();
+            if P == 2 {
+                dot::<1, 4, 7>();
+                dot::<3, 5, 7>();
+            }
+        }
+        store::<0>(y, y_row);
+        store::<2>(lower, y_row);
+        if P == 2 {
+            store::<1>(y.add(ROW), y_row);
+            store::<3>(lower.add(ROW), y_row);
         }
     }
+}
 
-    /// Up to 16 rows, four panels.
-    unsafe fn one_by_four(&self) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "tileloadd tmm1, [{c} + {c_row} + 64]",
-                "tileloadd tmm2, [{c} + {c_row} + 128]",
-                "tileloadd tmm3, [{c} + {c_row} + 192]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "tilezero tmm1",
-                "tilezero tmm2",
-                "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm5, [{b} + {row}]",
-                "tileloadd tmm6, [{b1} + {row}]",
-                "tileloadd tmm7, [{b2} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm5",
-                "tileloadd tmm5, [{b3} + {row}]",
-                "tdpbf16ps tmm1, tmm4, tmm6",
-                "tdpbf16ps tmm2, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm4, tmm5",
-                "add {a}, {tile}",
-                "add {b}, {tile}",
-                "add {b1}, {tile}",
-                "add {b2}, {tile}",
-                "add {b3}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                "tilestored [{c} + {c_row} + 64], tmm1",
-                "tilestored [{c} + {c_row} + 128], tmm2",
-                "tilestored [{c} + {c_row} + 192], tmm3",
-                add = in(reg) self.add,
-                c = in(reg) self.c,
-                c_row = in(reg) self.c_row,
-                a = inout(reg) self.a => _,
-                b = inout(reg) self.b => _,
-                b1 = inout(reg) self.b.byte_add(self.b_panel) => _,
-                b2 = inout(reg) self.b.byte_add(2 * self.b_panel) => _,
-                b3 = inout(reg) self.b.byte_add(3 * self.b_panel) => _,
-                row = in(reg) ROW,
-                k = inout(reg) self.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
-        }
-    }
-
-    /// Up to 16 rows, one panel.
-    unsafe fn one_by_one(&self) {
-        // SAFETY: as `two_by_two`.
-        unsafe {
-            asm!(
-                "test {add}, {add}",
-                "jz 3f",
-                "tileloadd tmm0, [{c} + {c_row}]",
-                "jmp 2f",
-                "3:",
-                "tilezero tmm0",
-                "2:",
-                "tileloadd tmm4, [{a} + {row}]",
-                "tileloadd tmm6, [{b} + {row}]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "add {a}, {tile}",
-                "add {b}, {tile}",
-                "dec {k}",
-                "jnz 2b",
-                "tilestored [{c} + {c_row}], tmm0",
-                add = in(reg) self.add,
-                c = in(reg) self.c,
-                c_row = in(reg) self.c_row,
-                a = inout(reg) self.a => _,
-                b = inout(reg) self.b => _,
-                row = in(reg) ROW,
-                k = inout(reg) self.blocks => _,
-                tile = const TILE_BYTES,
-                options(nostack),
-            );
+/// The sums of a tile begin with what is there, or with 0.
+///
+/// # Safety
+/// As [`load`].
+#[inline(always)]
+unsafe fn begin<const T: usize>(store: Store, from: *const u8, stride: usize) {
+    // SAFETY: by the contract.
+    unsafe {
+        match store {
+            Store::Add => load::<T>(from, stride),
+            Store::Replace => zero::<T>(),
         }
     }
 }

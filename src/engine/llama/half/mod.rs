@@ -63,30 +63,66 @@ pub(crate) struct Rounded {
 }
 
 impl Rounded {
+    /// Room for `count` rows of `depth` numbers. What lies behind the last row means nothing.
+    fn shape(&mut self, count: usize, depth: usize) {
+        (self.blocks, self.count) = (depth.div_ceil(BLOCK), count);
+        self.data.resize(count.next_multiple_of(TILE) * self.blocks, [0; BLOCK]);
+    }
+
     /// Rounds the first `depth` numbers of each row of `x`: to nearest, ties to even.
     pub(crate) fn fill(&mut self, isa: Isa, x: Rows<'_>, depth: usize) {
-        (self.blocks, self.count) = (depth.div_ceil(BLOCK), x.count);
-        let blocks = self.blocks;
-        // What lies behind the last row is never read.
-        self.data.resize(self.count.next_multiple_of(TILE) * blocks, [0; BLOCK]);
-        let tiles = self.data.chunks_exact_mut(TILE * blocks).zip(x.data.chunks(TILE * x.stride));
-        isa.run(
-            #[inline(always)]
-            || {
-                for (tile, rows) in tiles {
-                    for (row, from) in rows.chunks(x.stride).enumerate() {
-                        for (block, from) in from[..depth].chunks(BLOCK).enumerate() {
-                            let to = &mut tile[block * TILE + row];
-                            if from.len() < BLOCK {
-                                *to = [0; BLOCK];
-                            }
-                            to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from));
-                        }
-                    }
-                }
-            },
-        );
+        self.shape(x.count, depth);
+        let tiles = self.data.chunks_exact_mut(TILE * self.blocks).zip(x.data.chunks(TILE * x.stride));
+        for (tile, rows) in tiles {
+            for (number, row) in rows.chunks(x.stride).enumerate() {
+                round(isa, &row[..depth], tile, number);
+            }
+        }
     }
+
+    /// Rounds `count` rows of `depth` numbers that `row` writes, each into a row of `room`; the threads of the team share
+    /// them tile by tile.
+    pub(crate) fn fill_by(
+        &mut self,
+        isa: Isa,
+        team: Team,
+        (count, depth): (usize, usize),
+        room: &mut Vec<f32>,
+        row: impl Fn(usize, &mut [f32]) + Sync,
+    ) {
+        self.shape(count, depth);
+        let tiles = count.div_ceil(TILE);
+        room.resize(room.len().max(tiles * depth), 0.0);
+        let work = |(tile, (to, room)): (usize, (&mut [[u16; BLOCK]], &mut [f32]))| {
+            for number in 0..TILE.min(count - tile * TILE) {
+                row(tile * TILE + number, room);
+                round(isa, room, to, number);
+            }
+        };
+        if team == Team::Pool && tiles > 1 {
+            let to = self.data.par_chunks_exact_mut(TILE * self.blocks);
+            to.zip(room.par_chunks_exact_mut(depth)).enumerate().for_each(work);
+        } else {
+            let to = self.data.chunks_exact_mut(TILE * self.blocks);
+            to.zip(room.chunks_exact_mut(depth)).enumerate().for_each(work);
+        }
+    }
+}
+
+/// Rounds the numbers of row `number` of a tile.
+fn round(isa: Isa, from: &[f32], tile: &mut [[u16; BLOCK]], number: usize) {
+    isa.run(
+        #[inline(always)]
+        || {
+            for (block, from) in from.chunks(BLOCK).enumerate() {
+                let to = &mut tile[block * TILE + number];
+                if from.len() < BLOCK {
+                    *to = [0; BLOCK];
+                }
+                to.iter_mut().zip(from).for_each(|(to, &from)| *to = half_bits(from));
+            }
+        },
+    );
 }
 
 /// Right-hand side `[depth, 16 · count]`, panels `stride` pairs apart.
@@ -100,6 +136,34 @@ pub(crate) struct HalfPanels<'a> {
     pub(crate) count: usize,
     /// Pairs of each sum, whole blocks of them.
     pub(crate) depth: usize,
+    /// What is multiplied next.
+    pub(crate) ahead: Option<Ahead<'a>>,
+}
+
+/// Pairs to be fetched into the second-level cache while 4 panels at a time are multiplied with up to 16 rows: 64 of them
+/// for each block, in two runs of 32. It changes no number.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<'a> {
+    pairs: &'a [Pairs],
+    /// From one 4 panels to the next, from one block to the next, and from the first run to the second.
+    group: usize,
+    block: usize,
+    run: usize,
+}
+
+impl<'a> Ahead<'a> {
+    const NOTHING: Self = Self { pairs: &[], group: 0, block: 0, run: 0 };
+
+    /// While keys are multiplied: the values of the same positions, `[head_dim / 16, position / 2]`, panels `stride` pairs
+    /// apart. 4 panels of keys have 64 positions, and as many blocks as these have pairs of panels of values.
+    pub(crate) fn of_values(pairs: &'a [Pairs], stride: usize) -> Self {
+        Self { pairs, group: 32, block: 2 * stride, run: stride }
+    }
+
+    /// While values of `depth` pairs of positions are multiplied: other keys, of as many positions.
+    pub(crate) fn of_keys(pairs: &'a [Pairs], depth: usize) -> Self {
+        Self { pairs, group: 4 * depth, block: 64, run: 32 }
+    }
 }
 
 /// `y[rows, 16 · count] (+)= x[rows, depth] · w[depth, 16 · count]`, rows of `y` being `y_stride` apart.
@@ -167,6 +231,7 @@ unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>,
             y: out.start.add(range.start * LANES),
             y_stride: out.stride,
             store,
+            ahead: w.ahead,
         };
         match isa.halves() {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
@@ -186,7 +251,7 @@ unsafe fn columns(isa: Isa, x: &Rounded, w: HalfPanels<'_>, range: Range<usize>,
 
 /// What a kernel works on.
 #[derive(Clone, Copy)]
-struct Operands {
+struct Operands<'a> {
     /// Blocks of 32 `k`.
     blocks: usize,
     /// Rows as [`Rounded`] has them, from the first of 16 on, or from a later one among them if `rows` does not leave these.
@@ -202,9 +267,10 @@ struct Operands {
     y: *mut f32,
     y_stride: usize,
     store: Store,
+    ahead: Option<Ahead<'a>>,
 }
 
-impl Operands {
+impl Operands<'_> {
     /// Runs `kernel` for up to [`ROWS`] rows at a time, over groups of panels that stay in the cache meanwhile.
     ///
     /// # Safety

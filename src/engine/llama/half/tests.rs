@@ -36,7 +36,7 @@ fn product(
     let mut y = vec![start.unwrap_or(f32::NAN); rows * count * LANES];
     let mut rounded = Rounded::default();
     rounded.fill(isa, Rows { data: x, stride: depth, count: rows }, depth);
-    let panels = HalfPanels { pairs: w, stride: pairs(depth), count, depth: pairs(depth) };
+    let panels = HalfPanels { pairs: w, stride: pairs(depth), count, depth: pairs(depth), ahead: None };
     let store = if start.is_some() { Store::Add } else { Store::Replace };
     multiply(isa, team, &rounded, panels, &mut y, count * LANES, store);
     y

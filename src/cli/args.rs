@@ -63,8 +63,9 @@ pub(super) enum Command {
 
 #[derive(Debug, Group)]
 pub(super) struct Reproduce {
-    /// Which table or figure, or all of them.
-    pub(super) table: TableName,
+    /// Which tables and figures, or all of them.
+    #[arg(required = true, value_name = "TABLE")]
+    pub(super) tables: Vec<TableName>,
     /// Which suite: a name in experiments/, or a file.
     #[arg(long, default_value = "tiny")]
     pub(super) suite: String,

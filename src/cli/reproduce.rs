@@ -38,7 +38,11 @@ pub(super) fn run(args: &Reproduce, settings: &Settings, output: &Output) -> Res
         return dry_run(args, &manifest, settings, output);
     }
     let maker = Maker { args, settings, output, manifest };
-    let unscored = if args.table == TableName::All { maker.all()? } else { maker.one(args.table)? };
+    let unscored = if args.tables.contains(&TableName::All) {
+        maker.all()?
+    } else {
+        args.tables.iter().map(|name| maker.one(*name)).sum::<Result<usize, Failure>>()?
+    };
     Ok(if unscored == 0 { ExitCode::SUCCESS } else { ExitCode::from(UNSCORED) })
 }
 
@@ -203,17 +207,19 @@ fn dry_run(
     settings: &Settings,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let table = match args.table {
-        TableName::Table1 => "table1",
-        TableName::Table7 => "table7",
-        _ => return Err(Failure::request("--dry-run knows table1 and table7 only")),
-    };
-    let forecast = experiment::forecast(table, manifest, settings.hub(), output)?;
-    output.result(&if args.running.json {
-        format!("{:#}\n", serde_json::json!(forecast))
-    } else {
-        forecast.text()
+    let tables = args.tables.iter().map(|table| match table {
+        TableName::Table1 => Ok("table1"),
+        TableName::Table7 => Ok("table7"),
+        _ => Err(Failure::request("--dry-run knows table1 and table7 only")),
     });
+    for table in tables.collect::<Result<Vec<_>, _>>()? {
+        let forecast = experiment::forecast(table, manifest, settings.hub(), output)?;
+        output.result(&if args.running.json {
+            format!("{:#}\n", serde_json::json!(forecast))
+        } else {
+            forecast.text()
+        });
+    }
     Ok(ExitCode::SUCCESS)
 }
 

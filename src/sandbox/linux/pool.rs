@@ -96,6 +96,7 @@ impl Pool {
         let wanted = confinement == Confinement::Bubblewrap;
         let setup = Setup {
             python: python.program,
+            driver: python.driver,
             binds: python.binds,
             links: python.links,
             confinement,

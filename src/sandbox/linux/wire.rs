@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub(super) struct Setup {
     /// The interpreter, without links.
     pub(super) python: PathBuf,
+    /// The driver, compiled by it and marshalled: a literal of its language.
+    pub(super) driver: String,
     /// Files and folders of the host that a program may read, at their own paths.
     pub(super) binds: Vec<PathBuf>,
     /// Links to make in the private root: name and target.

@@ -6,9 +6,9 @@
 
 Two fine-tunes of --model are made by adding small seeded noise to it. The candidates are each of them alone and their middle. The
 items are the first --items questions of --data (rows of {"question", "answer"}, GSM8K's), asked with the Alpaca prompt, greedy, at
-most --new new tokens; the answer is the last number. m3 searches the three candidates in one command from a card with these
-settings: on the way it also measures all of them and the winner on one item more, its test split. The peers merge each candidate into a
-folder (linear, float32) and evaluate it there (transformers on the CPU, float32, batches of --batch). Prints seconds of each command,
+most --new new tokens; the answer is the last number. m3 evaluates the recipe of each candidate, one command for each, which writes no
+checkpoint; `m3 search` does the same with base and models opened once. The peers merge each candidate into a
+folder (linear, float32) and evaluate it there (transformers on the CPU, float32). Both ask --batch at a time. Prints seconds of each command,
 the share of right answers of each candidate by both, and how many times as fast m3 is. mergekit and lm-eval are installed into virtual
 environments under --work, unless a Python is named that has them. Nothing else should run on the machine.
 """
@@ -26,7 +26,7 @@ from generate import FRAME, environment
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MERGEKIT = ["mergekit==0.1.5"]
-LM_EVAL = ["lm-eval==0.4.9.2", "torch==2.13.0", "transformers==5.23.0", "accelerate"]
+LM_EVAL = ["lm-eval==0.4.13", "torch==2.13.0", "transformers==5.23.0", "accelerate"]
 NUMBER = r"(-?[$0-9.,]{2,})|(-?[0-9]+)"
 IGNORED = [",", r"\$", r"(?s).*#### ", r"\.$"]
 STOPS = ["Instruction:", "Response:"]
@@ -53,10 +53,8 @@ def card(folder: pathlib.Path, rows: list, new: int) -> None:
     folder.mkdir(parents=True)
     (folder / "prompt.jinja").write_text("{{ prompt }}")
     (folder / "cases.json").write_text("[]\n")
-    for split, part in (("validation", rows[:-1]), ("test", rows[-1:])):
-        (folder / "data").mkdir(exist_ok=True)
-        (folder / "data" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    files = "".join(f'[[dataset.files]]\nsplit = "{split}"\nname = "{split}.jsonl"\n\n' for split in ("validation", "test"))
+    (folder / "data").mkdir()
+    (folder / "data" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "benchmark.toml").write_text(f'''id = "peer"
 title = "Questions of a bench"
 version = 1
@@ -77,13 +75,16 @@ ignore_case = true
 [dataset]
 id_field = "id"
 
-{files}''')
+[[dataset.files]]
+split = "test"
+name = "test.jsonl"
+''')
 
 
 def task(folder: pathlib.Path, rows: list, new: int) -> None:
     """The same for lm-eval."""
     folder.mkdir(parents=True)
-    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
+    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "peer.yaml").write_text(json.dumps({
         "task": "peer",
         "dataset_path": "json",
@@ -99,32 +100,28 @@ def task(folder: pathlib.Path, rows: list, new: int) -> None:
     }))
 
 
-def ours(args, work: pathlib.Path, models: list, rows: list) -> tuple[float, list]:
-    """Seconds, and the share of right answers of each candidate."""
-    home = work / "home"
-    shutil.rmtree(home, ignore_errors=True)
-    card(home / "benchmarks" / "peer", rows, args.new)
-    file = work / "search.toml"
-    file.write_text(f'''name = "peer"
-base = "{args.model.resolve()}"
+def ours(args, work: pathlib.Path, models: list, rows: list) -> tuple[list, list]:
+    """Seconds for each candidate, and the share of its right answers."""
+    bench, out = work / "peer", work / "runs"
+    for old in (bench, out):
+        shutil.rmtree(old, ignore_errors=True)
+    card(bench, rows, args.new)
+    m3 = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "m3"
+    seconds, right = [], []
+    for number, share in enumerate(SHARES):
+        recipe = work / f"recipe-{number}.toml"
+        recipe.write_text(f'''base = "{args.model.resolve()}"
 models = {json.dumps([str(m) for m in models])}
-
-[objective]
-peer = 1.0
-
-[space]
-directions = []
-scales = [1.0]
+combine = "task_arithmetic"
+proportion = {{ law = "fixed", weights = [{share}, {1 - share}] }}
 ''')
-    out = work / "runs"
-    shutil.rmtree(out, ignore_errors=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    command = [target / "release" / "m3", "--home", home, "search", file, "--out", out, "--json"]
-    begin = time.monotonic()
-    done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE)
-    taken = time.monotonic() - begin
-    found = {c["direction"][0]: c["validation"] for c in json.loads(done.stdout)["candidates"]}
-    return taken, [found[share] for share in SHARES]
+        command = [m3, "--home", ROOT, "eval", recipe, "--bench", bench, "--batch", args.batch, "--out", out, "--json"]
+        begin = time.monotonic()
+        done = subprocess.run([str(c) for c in command], check=True, stdout=subprocess.PIPE)
+        seconds.append(time.monotonic() - begin)
+        right.append(100 * json.loads(done.stdout)["results"][0]["mean"])
+        print(f"m3, {share:.1f}: {seconds[-1]:.1f} s to merge and to evaluate, {right[-1]:.1f} % right", flush=True)
+    return seconds, right
 
 
 def theirs(args, work: pathlib.Path, models: list, rows: list) -> tuple[list, list]:
@@ -175,7 +172,7 @@ def main() -> None:
     work = args.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     rows = []
-    for number, line in enumerate(args.data.read_text().splitlines()[: args.items + 1]):
+    for number, line in enumerate(args.data.read_text().splitlines()[: args.items]):
         row = json.loads(line)
         rows.append({"id": str(number), "prompt": FRAME.format(row["question"]), "answer": row["answer"].rsplit("#### ")[-1]})
     models = [work / "first", work / "second"]
@@ -183,9 +180,10 @@ def main() -> None:
     for seed, model in enumerate(models):
         if not model.exists():
             subprocess.run([python, "-c", NOISE, args.model, model, str(seed)], check=True)
-    print(f"{args.model.name} and two fine-tunes, {len(rows) - 1} items, {args.new} new tokens, {os.cpu_count()} cores")
-    taken, right = ours(args, work, models, rows)
-    print(f"m3 search: {taken:.1f} s; {', '.join(f'{r:.1f}' for r in right)} % right", flush=True)
+    print(f"{args.model.name} and two fine-tunes, {len(rows)} items, {args.new} new tokens, {os.cpu_count()} cores")
+    seconds, right = ours(args, work, models, rows)
+    taken = sum(seconds)
+    print(f"m3: {taken:.1f} s; {', '.join(f'{r:.1f}' for r in right)} % right", flush=True)
     if args.no_peer:
         return
     seconds, peer = theirs(args, work, models, rows)

@@ -160,8 +160,8 @@ impl Found {
         if let Some(EstimateNote { items, error }) = self.estimate {
             let _ = writeln!(
                 text,
-                "Candidates with {items} items were measured on those that stand best for all. Such a mean is off by {error:.1} points \
-                 (root mean square over the candidates of the space, each left out in turn), which is in their intervals."
+                "Candidates with {items} items were measured on those that stand best for all. Such an estimate is off by {error:.1} points \
+                 (root mean square over the candidates that the items were chosen by, each left out in turn), which is in their intervals."
             );
         }
         for (skill, figure) in self.skills.iter().zip(&self.test_skills) {

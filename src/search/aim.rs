@@ -1,7 +1,7 @@
 //! What makes a candidate good: a mean, the skill that suffers most, or no single figure at all.
 
 use super::objective::{Fitness, Scores};
-use crate::statistics::{Estimate, mean_of, paired_difference};
+use crate::statistics::{Estimate, Z95, mean_of, paired_difference};
 use serde::{Deserialize, Serialize};
 
 /// Benchmarks that are one skill.
@@ -69,6 +69,27 @@ impl Aim {
                 None => scores.fitness(),
             },
         }
+    }
+
+    /// The same where a value between 0 and 1 is the chance that an item is right. Chances are nearer to each other than the
+    /// answers will be, and each adds the variance p·(1 − p) of its own answer to that of the mean.
+    pub fn fitness_of_chances(&self, scores: &Scores) -> Fitness {
+        let of = |weights: &[(usize, f64)]| {
+            let one = |(part, weight): &(usize, f64)| {
+                let values = &scores.0[*part].1;
+                let sum: f64 = values.iter().map(|p| p * (1.0 - p)).sum();
+                (weight / values.len().max(1) as f64).powi(2) * sum
+            };
+            Z95 * weights.iter().map(one).sum::<f64>().sqrt()
+        };
+        let more = match self {
+            Self::WorstDrop(skills) if !skills.is_empty() => {
+                worst(skills, scores).map_or(0.0, |(skill, _)| of(&skill.weights(scores)) / skill.best)
+            }
+            _ => of(&scores.0.iter().enumerate().map(|(i, (weight, _))| (i, *weight)).collect::<Vec<_>>()),
+        };
+        let Fitness { value, half_width, items } = self.fitness(scores);
+        Fitness { value, half_width: half_width.hypot(more), items }
     }
 
     /// How far one candidate is ahead of another on the same items. Of the worst drop the interval is that of the two skills

@@ -3,7 +3,6 @@
 
 use super::Scores;
 use crate::random::Stream;
-use crate::statistics::Z95;
 use serde::{Deserialize, Serialize};
 
 /// Anchors to a cluster, on average. With one to each, some stand for many items and others for few, and the estimate is no better
@@ -11,37 +10,19 @@ use serde::{Deserialize, Serialize};
 const TO_A_CLUSTER: usize = 3;
 /// Rounds of k-means, which settles long before.
 const ROUNDS: usize = 50;
-/// Candidates in full that items are told apart by, at least: the error is measured on each of them in turn.
-pub(super) const FEWEST: usize = 3;
 
 /// Which items are asked, and which one stands for each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Anchors {
+pub(super) struct Anchors {
     /// For each benchmark the places of its anchors among the items, rising.
-    pub asked: Vec<Vec<usize>>,
+    pub(super) asked: Vec<Vec<usize>>,
     /// For each benchmark and each of its items the place of its anchor in `asked`.
     stands_for: Vec<Vec<usize>>,
-    /// How far the mean of a candidate that the anchors were not chosen by is off, as the root of the mean square.
-    pub error: f64,
 }
 
 impl Anchors {
-    /// Chooses at most `count` items of each benchmark by candidates that were measured in full, and measures the error: each
-    /// candidate in turn is estimated from anchors that the others give.
-    pub(super) fn choose(full: &[&Scores], count: usize, seed: u64) -> Self {
-        let mut anchors = Self::of(full, count, seed);
-        let held_out = |out: usize| {
-            let others: Vec<&Scores> =
-                full.iter().enumerate().filter(|(i, _)| *i != out).map(|(_, scores)| *scores).collect();
-            let theirs = Self::of(&others, count, seed);
-            let estimate = theirs.whole(&theirs.taken(full[out]));
-            (estimate.fitness().value - full[out].fitness().value).powi(2)
-        };
-        anchors.error = ((0..full.len()).map(held_out).sum::<f64>() / full.len().max(1) as f64).sqrt();
-        anchors
-    }
-
-    fn of(full: &[&Scores], count: usize, seed: u64) -> Self {
+    /// Chooses at most `count` items of each benchmark by candidates that were measured in full.
+    pub(super) fn of(full: &[&Scores], count: usize, seed: u64) -> Self {
         let benchmarks = full.first().map_or(0, |scores| scores.0.len());
         let (mut asked, mut stands_for) = (Vec::new(), Vec::new());
         for benchmark in 0..benchmarks {
@@ -54,11 +35,11 @@ impl Anchors {
             asked.push(anchors);
             stands_for.push(places);
         }
-        Self { asked, stands_for, error: 0.0 }
+        Self { asked, stands_for }
     }
 
     /// The anchors' part of scores on all items.
-    fn taken(&self, whole: &Scores) -> Scores {
+    pub(super) fn taken(&self, whole: &Scores) -> Scores {
         let take = |((weight, values), asked): (&(f64, Vec<f64>), &Vec<usize>)| {
             (*weight, asked.iter().map(|item| values[*item]).collect())
         };
@@ -71,16 +52,6 @@ impl Anchors {
             (*weight, places.iter().map(|place| values[*place]).collect())
         };
         Scores(anchors.0.iter().zip(&self.stands_for).map(spread).collect())
-    }
-
-    /// Items that are asked of a candidate.
-    pub fn count(&self) -> usize {
-        self.asked.iter().map(Vec::len).sum()
-    }
-
-    /// Half of the 95 % interval that the error makes.
-    pub(super) fn half_width(&self) -> f64 {
-        Z95 * self.error
     }
 }
 
@@ -174,57 +145,17 @@ fn share_out(
 mod tests {
     use super::*;
 
-    /// A candidate of some ability: an item is right if its hardness and some luck of its own are below that (a Rasch model).
-    fn candidate(ability: f64, seed: u64, items: u64) -> Scores {
-        let right = |item: u64| {
-            let hard = 4.0 * Stream::new(0, "hardness", item).unit() - 2.0;
-            let chance = 1.0 / (1.0 + (2.5 * (hard - ability)).exp());
-            f64::from(u8::from(Stream::new(seed, "luck", item).unit() < chance))
-        };
-        Scores(vec![(1.0, (0..items).map(right).collect())])
-    }
-
-    fn rms(errors: &[f64]) -> f64 {
-        (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()
-    }
-
-    #[test]
-    fn anchors_are_nearer_than_as_many_items_by_chance_and_their_error_is_told() {
-        let items = 600;
-        let known: Vec<Scores> =
-            (0..9).map(|i| candidate(-1.2 + 0.3 * f64::from(i), 100 + u64::from(i as u32), items)).collect();
-        let full: Vec<&Scores> = known.iter().collect();
-        let (mut by_anchors, mut by_chance, mut told) = (Vec::new(), Vec::new(), Vec::new());
-        for choice in 0..6 {
-            let anchors = Anchors::choose(&full, 40, choice);
-            assert_eq!(anchors.count(), 40);
-            told.push(anchors.error);
-            for seed in 0..40 {
-                let new = candidate(-1.0 + 0.05 * seed as f64, 1000 + seed, items);
-                let truth = new.fitness().value;
-                by_anchors.push(anchors.whole(&anchors.taken(&new)).fitness().value - truth);
-                let order = Stream::new(40 * choice + seed, "chance", 0).permutation(items as usize);
-                let some: f64 = order[..40].iter().map(|i| new.0[0].1[*i]).sum::<f64>() / 40.0;
-                by_chance.push(some - truth);
-            }
-        }
-        let (ours, chance, told) = (rms(&by_anchors), rms(&by_chance), rms(&told));
-        assert!(ours < 0.75 * chance, "{ours} {chance}");
-        // What is told was measured on nine candidates, each without the help of one.
-        assert!(told > 0.8 * ours && told < 1.6 * ours, "{told} {ours}");
-    }
-
     #[test]
     fn items_that_are_answered_alike_share_an_anchor() {
         let scores = |values: &[f64]| Scores(vec![(1.0, values.repeat(5))]);
         let (a, b) = (scores(&[1.0, 1.0, 0.0, 0.0, 1.0, 0.0]), scores(&[1.0, 0.0, 0.0, 1.0, 1.0, 0.0]));
         // Four clusters, as many as there are ways to answer.
         let anchors = Anchors::of(&[&a, &b], 12, 0);
-        assert_eq!(anchors.count(), 12);
+        assert_eq!(anchors.asked[0].len(), 12);
         assert_eq!(anchors.whole(&anchors.taken(&a)), a);
         assert_eq!(anchors.whole(&anchors.taken(&b)), b);
         // With as many anchors as items every item is its own; with more too.
         assert_eq!(Anchors::of(&[&a, &b], 40, 0).asked, [(0..30).collect::<Vec<_>>()]);
-        assert_eq!(Anchors::of(&[&a], 1, 0).count(), 1);
+        assert_eq!(Anchors::of(&[&a], 1, 0).asked[0].len(), 1);
     }
 }

@@ -25,8 +25,8 @@ pub struct Campaign {
     pub front: Vec<usize>,
     /// Items that were asked of all candidates together.
     pub asked: usize,
-    /// On how many items proposals were measured, and how far such a mean is off, as the root of the mean square over
-    /// candidates that the items were not chosen by; none where they were measured on all.
+    /// On how many items candidates were measured after the first ones, and how far such an estimate is off, as the root of the mean
+    /// square over candidates that it was not made from; none where all were measured in full.
     pub estimate: Option<(usize, f64)>,
 }
 
@@ -70,15 +70,15 @@ impl Campaign {
             .iter()
             .map(|trial| Measured {
                 candidate: trial.candidate.clone(),
-                fitness: match study.anchors().filter(|_| trial.estimated) {
+                fitness: match study.reduction().filter(|_| trial.estimated) {
                     None => aim.fitness(&trial.scores),
-                    // As uncertain as if it were in full, and by what the anchors may be off.
-                    Some(anchors) => {
-                        let Fitness { value, half_width, .. } = aim.fitness(&trial.scores);
+                    // As uncertain as if it were in full, and by what the estimate may be off.
+                    Some(reduction) => {
+                        let Fitness { value, half_width, .. } = aim.fitness_of_chances(&trial.scores);
                         Fitness {
                             value,
-                            half_width: half_width.hypot(anchors.half_width()),
-                            items: anchors.count(),
+                            half_width: half_width.hypot(reduction.half_width()),
+                            items: reduction.count(),
                         }
                     }
                 },
@@ -86,7 +86,7 @@ impl Campaign {
             })
             .collect();
         let asked = measured.iter().map(|m| m.fitness.items).sum();
-        let estimate = study.anchors().map(|anchors| (anchors.count(), anchors.error));
+        let estimate = study.reduction().map(|reduction| (reduction.count(), reduction.error()));
         Self { winner: study.winner().unwrap_or(0), measured, front, asked, estimate }
     }
 
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn the_best_wins_and_of_equals_the_first() {
         let candidates = [at(0.0), at(0.55), at(0.65), at(0.6), at(0.6), at(1.0)];
-        let done = run(&candidates, &Strategy::Full, &mut peak(1)).unwrap();
+        let done = run(&candidates, &Strategy::default(), &mut peak(1)).unwrap();
         assert_eq!(done.winner, 3);
         assert_eq!(done.asked, 6 * 400);
     }
@@ -153,7 +153,7 @@ mod tests {
     fn a_race_finds_a_winner_as_good_for_an_eighth_of_the_items() {
         let candidates: Vec<Candidate> = (0..64).map(|i| at(f64::from(i) / 63.0)).collect();
         for seed in 0..20 {
-            let full = run(&candidates, &Strategy::Full, &mut peak(seed)).unwrap();
+            let full = run(&candidates, &Strategy::default(), &mut peak(seed)).unwrap();
             let race = run(&candidates, &Strategy::Race(Race::default()), &mut peak(seed)).unwrap();
             assert!(race.asked * 8 < full.asked, "seed {seed}: {} of {}", race.asked, full.asked);
             assert_eq!(race.best().fitness.items, 400, "the winner has a full figure");
@@ -176,7 +176,7 @@ mod tests {
             let bound = 400.0 * strategy.looks(30) + 30.0;
             assert!(asked <= bound && asked > 0.2 * bound, "{race:?}: {asked} of {bound}");
         }
-        assert!((Strategy::Full.looks(30) - 30.0).abs() < 1e-12);
+        assert!((Strategy::default().looks(30) - 30.0).abs() < 1e-12);
     }
 
     #[test]

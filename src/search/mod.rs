@@ -9,7 +9,9 @@
 //! - `strategy`: all in full, a race, a Gaussian process or CMA-ES, as a file says it
 //! - `study`: what has been measured and what is asked next, as a value that can be written down
 //! - `rounds`: a list of candidates, round by round
-//! - `anchors`: a few items that stand for all of them
+//! - `reduction`: what the values of a few items tell of all of them
+//! - `anchors`: items that stand for others
+//! - `irt`: item response theory: abilities of candidates, and what they let expect of an item
 //! - `region`: the points that a strategy may propose
 //! - `process`: a Gaussian process over them, and what may be expected of a point
 //! - `evolution`: CMA-ES
@@ -19,8 +21,10 @@ mod aim;
 mod anchors;
 mod campaign;
 mod evolution;
+mod irt;
 mod objective;
 mod process;
+mod reduction;
 mod region;
 mod rounds;
 mod space;
@@ -28,9 +32,9 @@ mod strategy;
 mod study;
 
 pub use aim::{Aim, Skill};
-pub use anchors::Anchors;
 pub use campaign::{Campaign, Measured};
 pub use objective::{Fitness, Objective, ObjectiveError, Portion, Scores};
+pub use reduction::Reduction;
 pub use space::{Candidate, Directions, SearchError, Space};
-pub use strategy::{CmaEs, GaussianProcess, Race, Strategy};
+pub use strategy::{CmaEs, Estimator, Full, GaussianProcess, Race, Strategy};
 pub use study::{Ask, Study, Trial};

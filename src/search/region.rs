@@ -1,6 +1,7 @@
 //! The points that a strategy may propose: directions and magnitudes, as coordinates and back.
 
 use super::Candidate;
+use super::irt::alone;
 use crate::merge::{Direction, DirectionLaw};
 use crate::random::Stream;
 use crate::units::Scale;
@@ -34,6 +35,33 @@ impl Region {
             low: scales.clone().fold(f64::INFINITY, f64::min),
             high: scales.fold(f64::NEG_INFINITY, f64::max),
         }
+    }
+
+    /// So many candidates, each as far as can be from those before it (Gonzalez 1985): each model alone once, and then any.
+    pub(super) fn spread(&self, candidates: &[Candidate], count: usize) -> Vec<usize> {
+        let points: Vec<Point> = candidates.iter().map(|candidate| self.point(candidate)).collect();
+        let apart = |a: usize, b: usize| {
+            let (weights, height) = points[a].apart(&points[b]);
+            weights + height
+        };
+        let mut chosen: Vec<usize> = Vec::new();
+        while chosen.len() < count.min(candidates.len()) {
+            let lonely = |i: &usize| {
+                alone(&candidates[*i])
+                    .is_some_and(|model| !chosen.iter().any(|c| alone(&candidates[*c]) == Some(model)))
+            };
+            let open: Vec<usize> = (0..candidates.len()).filter(|i| !chosen.contains(i)).collect();
+            let ends: Vec<usize> = open.iter().copied().filter(lonely).collect();
+            let far = |i: &usize| chosen.iter().map(|c| apart(*i, *c)).fold(f64::INFINITY, f64::min);
+            // Of equally far ones the first.
+            let next = if ends.is_empty() { open } else { ends };
+            let Some(next) = next.into_iter().reduce(|best, i| if far(&i) > far(&best) { i } else { best })
+            else {
+                break;
+            };
+            chosen.push(next);
+        }
+        chosen
     }
 
     /// Numbers that can be chosen freely.

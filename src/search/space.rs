@@ -80,6 +80,15 @@ pub enum SearchError {
         /// What there is.
         given: usize,
     },
+    /// A strategy that has a way of its own to ask fewer items.
+    #[error(
+        "`{kind}` does not go with `items`: it asks all who are in it the same items, ever more of them, and drops who is behind \
+         by pairing the answers, and answers that were estimated cannot be paired; leave `items` out, or take another `kind`"
+    )]
+    NoItems {
+        /// The strategy.
+        kind: &'static str,
+    },
     /// A strategy that drops candidates by one figure.
     #[error(
         "`{kind}` keeps what is best by one figure, and a front has none; take `full` or `gaussian_process`, or another `aim`"

@@ -2,6 +2,7 @@
 //! by what has been measured.
 
 use super::SearchError;
+use super::reduction::FEWEST;
 use crate::statistics::Z95;
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +11,55 @@ const MOST: usize = 1000;
 const MOST_FITTED: usize = 300;
 
 /// How candidates are found and measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Strategy {
-    /// Every candidate on every item: the paper's.
-    #[default]
-    Full,
+    /// Every candidate of the space, on every item: the paper's; or most of them on a few items.
+    Full(Full),
     /// Round by round on more items, while those that fall behind drop out.
     Race(Race),
     /// After the candidates of the space, each next one is that of which a Gaussian process expects most.
     GaussianProcess(GaussianProcess),
     /// After the candidates of the space, generations of a normal law that moves to where candidates are good.
     CmaEs(CmaEs),
+}
+
+impl Default for Strategy {
+    fn default() -> Self {
+        Self::Full(Full::default())
+    }
+}
+
+/// How a candidate that was asked some items of a benchmark is estimated on all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// Every item is taken to have the value of the one that stands for it.
+    Anchors,
+    /// A model of item response theory says what the other items are expected to be, as far as it was right about candidates that
+    /// it was not fitted to; the anchors have the rest of the say.
+    #[default]
+    Irt,
+}
+
+/// The candidates of the space and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Full {
+    /// Items of each benchmark on which candidates are measured, those that stand best for all of them; 0 for all.
+    pub items: usize,
+    /// How these are estimated on all items.
+    pub estimator: Estimator,
+    /// Candidates that are measured on all items all the same, spread over the space; the items are chosen by them.
+    pub in_full: usize,
+    /// Seed of that choice.
+    pub seed: u64,
+}
+
+impl Default for Full {
+    fn default() -> Self {
+        Self { items: 0, estimator: Estimator::default(), in_full: 8, seed: 0 }
+    }
 }
 
 /// Proposals by expected improvement (Jones, Schonlau & Welch 1998) on λ × s.
@@ -34,11 +72,13 @@ pub struct GaussianProcess {
     pub seed: u64,
     /// Items of each benchmark on which proposals are measured, those that stand best for all of them; 0 for all.
     pub items: usize,
+    /// How these are estimated on all items.
+    pub estimator: Estimator,
 }
 
 impl Default for GaussianProcess {
     fn default() -> Self {
-        Self { trials: 40, seed: 0, items: 0 }
+        Self { trials: 40, seed: 0, items: 0, estimator: Estimator::default() }
     }
 }
 
@@ -56,11 +96,13 @@ pub struct CmaEs {
     pub population: usize,
     /// Items of each benchmark on which proposals are measured, those that stand best for all of them; 0 for all.
     pub items: usize,
+    /// How these are estimated on all items.
+    pub estimator: Estimator,
 }
 
 impl Default for CmaEs {
     fn default() -> Self {
-        Self { trials: 60, seed: 0, sigma: 0.3, population: 0, items: 0 }
+        Self { trials: 60, seed: 0, sigma: 0.3, population: 0, items: 0, estimator: Estimator::default() }
     }
 }
 
@@ -77,11 +119,14 @@ pub struct Race {
     pub keep: f64,
     /// A candidate drops out when it is behind the leader by more than so many standard errors of their paired difference.
     pub sigmas: f64,
+    /// Read only to be refused: a race asks all who are in it the same items, and pairs their answers.
+    #[serde(skip_serializing)]
+    pub items: usize,
 }
 
 impl Default for Race {
     fn default() -> Self {
-        Self { first: 0.05, growth: 2.0, keep: 1.0 / 3.0, sigmas: 3.0 }
+        Self { first: 0.05, growth: 2.0, keep: 1.0 / 3.0, sigmas: 3.0, items: 0 }
     }
 }
 
@@ -89,7 +134,7 @@ impl Strategy {
     /// Its name in a file.
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Full => "full",
+            Self::Full(_) => "full",
             Self::Race(_) => "race",
             Self::GaussianProcess(_) => "gaussian_process",
             Self::CmaEs(_) => "cma_es",
@@ -99,25 +144,29 @@ impl Strategy {
     /// How many candidates a strategy that proposes measures altogether; none where there is a list.
     pub const fn trials(&self) -> Option<usize> {
         match self {
-            Self::Full | Self::Race(_) => None,
+            Self::Full(_) | Self::Race(_) => None,
             Self::GaussianProcess(settings) => Some(settings.trials),
             Self::CmaEs(settings) => Some(settings.trials),
         }
     }
 
-    /// How many items of each benchmark proposals are measured on; 0 for all.
-    pub(super) const fn items(&self) -> usize {
-        match self {
-            Self::Full | Self::Race(_) => 0,
-            Self::GaussianProcess(settings) => settings.items,
-            Self::CmaEs(settings) => settings.items,
-        }
+    /// How many items of each benchmark candidates are measured on after the first ones, and how they are estimated; none where
+    /// all are measured in full.
+    pub(super) fn reduced(&self) -> Option<(usize, Estimator)> {
+        let (items, estimator) = match self {
+            Self::Race(_) => return None,
+            Self::Full(settings) => (settings.items, settings.estimator),
+            Self::GaussianProcess(settings) => (settings.items, settings.estimator),
+            Self::CmaEs(settings) => (settings.items, settings.estimator),
+        };
+        (items > 0).then_some((items, estimator))
     }
 
-    /// The seed of a strategy that proposes.
+    /// The seed of what is drawn.
     pub(super) const fn seed(&self) -> u64 {
         match self {
-            Self::Full | Self::Race(_) => 0,
+            Self::Race(_) => 0,
+            Self::Full(settings) => settings.seed,
             Self::GaussianProcess(settings) => settings.seed,
             Self::CmaEs(settings) => settings.seed,
         }
@@ -125,9 +174,14 @@ impl Strategy {
 
     /// Refuses a strategy that could not begin or would never end.
     pub fn check(&self) -> Result<(), SearchError> {
+        if matches!(self, Self::Race(Race { items: 1.., .. })) {
+            return Err(SearchError::NoItems { kind: self.name() });
+        }
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let rules: Vec<(&'static str, f64, bool, &'static str)> = match self {
-            Self::Full => Vec::new(),
+            Self::Full(Full { in_full, .. }) => {
+                vec![("in_full", *in_full as f64, *in_full >= FEWEST, "at least 3")]
+            }
             Self::Race(race) => vec![
                 ("first", race.first, share(race.first), "above 0 and at most 1"),
                 ("growth", race.growth, race.growth > 1.0 && race.growth.is_finite(), "above 1"),

@@ -72,6 +72,34 @@ fn a_race_asks_fewer_items_in_an_order_that_its_seed_gives() {
 }
 
 #[test]
+fn a_list_on_some_items_asks_fewer_and_its_winner_has_a_full_figure() {
+    let project = Project::new();
+    let on_some = |estimator: &str| {
+        let strategy = format!("kind = \"full\"\nitems = 3\nin_full = 4\nestimator = {estimator:?}\n");
+        let space = SPACE.replace("steps = 4", "steps = 12");
+        found(&project, &quest(&project, &format!("{space}[strategy]\n{strategy}")), "out")
+    };
+    for estimator in ["anchors", "irt"] {
+        let one = on_some(estimator);
+        let candidates = one["candidates"].as_array().unwrap();
+        assert_eq!(candidates.len(), 13);
+        let whole = candidates.iter().filter(|c| c["items"] == 16).count();
+        assert!(
+            (4..=9).contains(&whole) && candidates.iter().all(|c| c["items"] == 16 || c["items"] == 6),
+            "{one}"
+        );
+        assert_eq!(
+            candidates[one["winner"].as_u64().unwrap() as usize]["items"],
+            16,
+            "the winner has a full figure"
+        );
+        assert_eq!(one["estimate"]["items"], 6, "{one}");
+        assert_eq!(one, on_some(estimator));
+        assert!(project.read("out/search.md").contains("Such an estimate is off by"));
+    }
+}
+
+#[test]
 fn a_search_that_cannot_be_made_is_refused_before_a_model_runs() {
     let project = Project::new();
     let refused = |text: &str| {
@@ -93,6 +121,9 @@ fn a_search_that_cannot_be_made_is_refused_before_a_model_runs() {
     assert!(strategy("kind = \"gaussian_process\"\ntrials = 3\n").contains("`trials` of the strategy is 3"));
     assert!(strategy("kind = \"gaussian_process\"\nfirst = 0.1\n").contains("first"));
     assert!(strategy("kind = \"cma_es\"\nsigma = 0.0\n").contains("sigma"));
+    assert!(strategy("kind = \"race\"\nitems = 4\n").contains("`race` does not go with `items`"));
+    assert!(strategy("kind = \"full\"\nitems = 4\nin_full = 2\n").contains("`in_full`"));
+    assert!(strategy("kind = \"full\"\nitems = 4\nestimator = \"guess\"\n").contains("guess"));
     let aim = |aim: &str, rest: &str| {
         quest(&project, rest);
         let text = project.read("mix.toml").replace("limit = 8", &format!("limit = 8\naim = {aim:?}"));

@@ -7,9 +7,10 @@ use super::{ExperimentError, Lab, LabSettings, Model};
 use crate::bench::{Item, Split};
 use crate::checkpoint::{Checkpoint, ModelRef, OpenOptions, TensorSource};
 use crate::digest::{Canonical, Digest};
+use crate::evaluate::Evaluation;
 use crate::event::{Event, Observer};
 use crate::files;
-use crate::ids::BenchmarkId;
+use crate::ids::{BenchmarkId, RunId};
 use crate::merge::{Combine, Direction, DirectionLaw, Inputs, Recipe, Sparsify, Vocabulary};
 use crate::report::{Difference, Entrant, EstimateNote, Figure, Found, Rival};
 use crate::search::{
@@ -18,7 +19,7 @@ use crate::search::{
 };
 use crate::units::Scale;
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
@@ -197,7 +198,16 @@ pub fn search(
         models: quest.models.iter().map(open).collect::<Result<_, _>>()?,
     };
     let candidates = quest.space.candidates(quest.models.len())?;
-    let mut field = Field { quest, lab: &lab, inputs, items, weights, unscored: Rc::default() };
+    let mut field = Field {
+        quest,
+        lab: &lab,
+        inputs,
+        items,
+        weights,
+        unscored: Rc::default(),
+        counted: RefCell::default(),
+        generated: Cell::default(),
+    };
     let kept = Kept::new(lab.store(), field.key()?);
     let begun = Instant::now();
     let most = quest.strategy.looks(candidates.len()) * field.count(Split::Validation) as f64;
@@ -259,6 +269,9 @@ struct Field<'a> {
     weights: Vec<(f64, BenchmarkId)>,
     /// Answers without a verdict so far; they counted as nothing gained.
     unscored: Rc<Cell<usize>>,
+    /// Answers of candidates that were counted, by run and item, and the tokens that were generated for them.
+    counted: RefCell<BTreeSet<(RunId, String)>>,
+    generated: Cell<u64>,
 }
 
 impl Field<'_> {
@@ -273,9 +286,22 @@ impl Field<'_> {
             let some = portion.of(place, &self.items[&(id.clone(), split)]);
             let evaluation = self.lab.evaluate(&mut subject, id, &some)?;
             self.unscored.set(self.unscored.get() + evaluation.summary.unscored);
+            if split == Split::Validation {
+                self.count_tokens(&evaluation, &some);
+            }
             Ok((*weight, evaluation.values()))
         });
         Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
+    }
+
+    /// Adds up what was generated for answers that were not counted before: a race asks again what it knows.
+    fn count_tokens(&self, evaluation: &Evaluation, items: &[Item]) {
+        let mut counted = self.counted.borrow_mut();
+        for (answer, item) in evaluation.answers.iter().zip(items) {
+            if counted.insert((evaluation.run.clone(), item.id.to_string())) {
+                self.generated.set(self.generated.get() + answer.generated_tokens as u64);
+            }
+        }
     }
 
     fn merged(&self, candidate: &Candidate) -> Result<Model, ExperimentError> {
@@ -350,6 +376,7 @@ impl Field<'_> {
             winner: campaign.winner,
             front: campaign.front.clone(),
             asked: campaign.asked,
+            generated: self.generated.get(),
             estimate: campaign.estimate.map(|(items, error)| EstimateNote { items, error: 100.0 * error }),
             in_full: campaign.measured.len() * self.count(Split::Validation),
             validation: 100.0 * campaign.best().fitness.value,

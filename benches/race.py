@@ -35,8 +35,10 @@ def main() -> None:
         file = args.search.with_name(f".race-{os.getpid()}.toml")
         try:
             file.write_text(head + plain + tail)
-            command = [target / "release" / "m3", "--quiet", "--home", ROOT, "search", file, "--out", args.out, "--json"]
-            return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            command = [target / "release" / "m3", "--home", ROOT, "search", file, "--out", args.out, "--json"]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            tokens = re.search(r"(\d+) generated tokens", done.stderr)
+            return json.loads(done.stdout) | {"generated": int(tokens[1])}
         finally:
             file.unlink(missing_ok=True)
 

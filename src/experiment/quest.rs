@@ -232,7 +232,9 @@ pub fn search(
     watch.observe(&Event::Finished { took: begun.elapsed() });
     let best = campaign.best().candidate.clone();
     let of = campaign.measured.len();
-    watch.observe(&Event::Note { text: &format!("{best} chosen of {of} candidates") });
+    let generated = field.generated.get();
+    let text = format!("{best} chosen of {of} candidates; their answers have {generated} generated tokens");
+    watch.observe(&Event::Note { text: &text });
     let found = field.report(&campaign)?;
     Ok((found, quest.recipe(&best)))
 }
@@ -269,7 +271,8 @@ struct Field<'a> {
     weights: Vec<(f64, BenchmarkId)>,
     /// Answers without a verdict so far; they counted as nothing gained.
     unscored: Rc<Cell<usize>>,
-    /// Answers of candidates that were counted, by run and item, and the tokens that were generated for them.
+    /// Answers of candidates that were counted, by run and item, and the tokens that were generated for them: those that this
+    /// command asked for or found in the ledger, each once; none of those before it, where a search went on.
     counted: RefCell<BTreeSet<(RunId, String)>>,
     generated: Cell<u64>,
 }
@@ -376,7 +379,6 @@ impl Field<'_> {
             winner: campaign.winner,
             front: campaign.front.clone(),
             asked: campaign.asked,
-            generated: self.generated.get(),
             estimate: campaign.estimate.map(|(items, error)| EstimateNote { items, error: 100.0 * error }),
             in_full: campaign.measured.len() * self.count(Split::Validation),
             validation: 100.0 * campaign.best().fitness.value,

@@ -77,9 +77,6 @@ pub struct Found {
     pub front: Vec<usize>,
     /// Items that were asked of all candidates together.
     pub asked: usize,
-    /// Tokens of the answers on the validation split that this command asked for or found in the ledger, each once; less than a
-    /// whole search takes, where it went on from one that was stopped.
-    pub generated: u64,
     /// How proposals were measured, where not on all items.
     pub estimate: Option<EstimateNote>,
     /// Items that every candidate in full would have taken.
@@ -151,10 +148,9 @@ impl Found {
         let (low, high) = self.test_ci95;
         let _ = writeln!(
             text,
-            "\n{} items asked ({} generated tokens), {:.1} times fewer than every candidate in full.\n\nChosen: {}. Validation {:.1} %, test {:.1} % \
+            "\n{} items asked, {:.1} times fewer than every candidate in full.\n\nChosen: {}. Validation {:.1} %, test {:.1} % \
              [{low:.1}, {high:.1}] n {}: the choice made the first figure, the second had no say in it.",
             self.asked,
-            self.generated,
             self.in_full as f64 / self.asked.max(1) as f64,
             point(&self.candidates[self.winner].direction, self.candidates[self.winner].scale),
             self.validation,

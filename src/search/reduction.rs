@@ -227,6 +227,43 @@ mod tests {
         }
     }
 
+    /// A candidate of some ability: an item is right if its hardness and some luck of its own are below that (a Rasch model).
+    fn rasch(ability: f64, luck: u64) -> (Candidate, Scores) {
+        let right = |item: u64| {
+            let hard = 4.0 * Stream::new(0, "hardness", item).unit() - 2.0;
+            let chance = 1.0 / (1.0 + (2.5 * (hard - ability)).exp());
+            f64::from(u8::from(Stream::new(luck, "luck", item).unit() < chance))
+        };
+        (merge(0.5, 0).0, Scores(vec![(1.0, (0..ITEMS).map(right).collect())]))
+    }
+
+    #[test]
+    fn anchors_are_nearer_than_as_many_items_by_chance_and_their_error_is_told() {
+        let known: Vec<(Candidate, Scores)> =
+            (0..9).map(|i| rasch(-1.2 + 0.3 * f64::from(i), 100 + i as u64)).collect();
+        let full: Vec<(&Candidate, &Scores)> =
+            known.iter().map(|(candidate, scores)| (candidate, scores)).collect();
+        let (mut by_anchors, mut by_chance, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for choice in 0..6 {
+            let reduction = Reduction::new(&full, 40, Estimator::Anchors, choice);
+            assert_eq!(reduction.count(), 40);
+            told.push(reduction.error());
+            for seed in 0..40 {
+                let (candidate, new) = rasch(-1.0 + 0.05 * seed as f64, 1000 + seed);
+                let truth = new.fitness().value;
+                let estimate = reduction.whole(&candidate, &reduction.anchors.taken(&new));
+                by_anchors.push(estimate.fitness().value - truth);
+                let order = Stream::new(40 * choice + seed, "chance", 0).permutation(ITEMS as usize);
+                let some: f64 = order[..40].iter().map(|i| new.0[0].1[*i]).sum::<f64>() / 40.0;
+                by_chance.push(some - truth);
+            }
+        }
+        let (ours, chance, told) = (rms(&by_anchors), rms(&by_chance), rms(&told));
+        assert!(ours < 0.75 * chance, "{ours} {chance}");
+        // What is told was measured on nine candidates, each without the help of one.
+        assert!(told > 0.8 * ours && told < 1.6 * ours, "{told} {ours}");
+    }
+
     #[test]
     fn the_share_of_the_anchors_is_what_their_errors_deserve() {
         let off = |anchors, models| Off { means: vec![(anchors, models)], whole: (anchors, models) };

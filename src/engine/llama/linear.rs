@@ -229,12 +229,11 @@ impl Linear {
             }
         };
         operand.full.resize(rows * inputs, 0.0);
-        let x = operand.full.chunks_exact_mut(inputs);
         if team == Team::Pool && rows > ROWS_AT_ONCE {
             let x = operand.full.par_chunks_exact_mut(inputs).with_min_len(ROWS_AT_ONCE).enumerate();
             x.for_each(|(number, x)| row(number, x));
         } else {
-            x.enumerate().for_each(|(number, x)| row(number, x));
+            operand.full.chunks_exact_mut(inputs).enumerate().for_each(|(number, x)| row(number, x));
         }
         let x = Rows { data: &operand.full, stride: inputs, count: rows };
         let panels = Panels { lanes, stride: inputs, count, depth: inputs };

@@ -57,6 +57,21 @@ impl Failure {
     }
 }
 
+/// Whether the user asked to stop: between items, or while a merge was made or surveyed.
+fn is_stop(e: &ExperimentError) -> bool {
+    match e {
+        ExperimentError::Evaluate(EvaluateError::Stopped) => true,
+        ExperimentError::Evaluate(EvaluateError::Model(e)) => match e.downcast_ref() {
+            Some(EngineError::Checkpoint(e)) => e.is_stop(),
+            _ => false,
+        },
+        ExperimentError::Engine(EngineError::Checkpoint(e))
+        | ExperimentError::Checkpoint(e)
+        | ExperimentError::Merge(MergeError::Checkpoint(e)) => e.is_stop(),
+        _ => false,
+    }
+}
+
 /// What clap has to say: help and version are no errors; a wrong flag is a wrong request.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     // If even this cannot be printed, nobody is there to read it.
@@ -67,12 +82,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 impl From<ExperimentError> for Failure {
     fn from(e: ExperimentError) -> Self {
         match e {
-            ExperimentError::Evaluate(EvaluateError::Stopped) => Self::Stopped(Box::new(e)),
-            ExperimentError::Checkpoint(ref c) | ExperimentError::Merge(MergeError::Checkpoint(ref c))
-                if c.is_stop() =>
-            {
-                Self::Stopped(Box::new(e))
-            }
+            _ if is_stop(&e) => Self::Stopped(Box::new(e)),
             ExperimentError::Evaluate(EvaluateError::Complete(ref c)) if !c.0.is::<RemoteError>() => {
                 Self::Fault(Box::new(e))
             }

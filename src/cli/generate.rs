@@ -45,7 +45,7 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
             end_with: Vec::new(),
         })
         .collect();
-    let mut engine = choice.load_within(&model, settings::limits(&args.limits))?;
+    let mut engine = choice.load_within(&model, settings::limits(&args.limits), output)?;
     if let ([prompt], [request]) = (&prompts[..], &requests[..])
         && !args.json
         && output.is_read_live()

@@ -100,7 +100,7 @@ impl Judge {
         let (server, priced) = match &self.witness {
             Witness::Checkpoint(model) => {
                 let mut judging = judging(&EngineChoice::default().identity(model)?);
-                judging.ask_likelihoods(&mut || Ok(EngineChoice::default().load(model)?))?;
+                judging.ask_likelihoods(&mut || Ok(EngineChoice::default().load(model, output)?))?;
                 return Ok((judging.annotations(), None));
             }
             Witness::Server(server, priced) => (server, *priced),

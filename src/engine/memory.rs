@@ -6,7 +6,7 @@ use super::kv::KvShape;
 use super::llama::{LANES, packed_bytes};
 use super::settings::{EngineSettings, Precision, SEQUENCES};
 use super::tensor;
-use crate::checkpoint::{ModelConfig, TensorSource};
+use crate::checkpoint::{Manifest, ModelConfig};
 use crate::files;
 use crate::units::TokenCount;
 use std::num::NonZeroUsize;
@@ -48,10 +48,10 @@ struct Footprint {
 }
 
 impl Footprint {
-    fn of(config: &ModelConfig, source: &dyn TensorSource, precision: Precision) -> Self {
+    fn of(config: &ModelConfig, manifest: &Manifest, precision: Precision) -> Self {
         let panels = |n: usize| n.next_multiple_of(LANES) as u64;
         let weights = config.tensors().into_iter().map(|(name, shape)| match shape[..] {
-            [outputs, inputs] => packed_bytes(source, &name, (outputs, inputs), precision) as u64,
+            [outputs, inputs] => packed_bytes(manifest, &name, (outputs, inputs), precision) as u64,
             _ => shape.iter().product::<usize>() as u64 * NUMBER,
         });
         let (d, ff) = (config.hidden_size as u64, config.intermediate_size as u64);
@@ -80,12 +80,12 @@ impl Footprint {
 }
 
 impl EngineSettings {
-    /// As large a batch of the model of `config`, whose weights `source` has, as fits into the memory of `limits`.
+    /// As large a batch of the model of `config`, whose weights `manifest` lists, as fits into the memory of `limits`.
     ///
     /// Fails if there is no room for the weights and one sequence of 2048 tokens (or of the context, if that is shorter).
     pub fn within(
         config: &ModelConfig,
-        source: &dyn TensorSource,
+        manifest: &Manifest,
         precision: Precision,
         limits: Limits,
     ) -> Result<Self, EngineError> {
@@ -94,7 +94,7 @@ impl EngineSettings {
         let settings = Self { max_sequences: sequences, precision, ..Self::default() };
         let Some(memory) = limits.memory.or_else(spare) else { return Ok(settings) };
         let granule = KvShape::of(config, precision).granule();
-        settings.fitted(config, memory, BASE, Footprint::of(config, source, precision), granule)
+        settings.fitted(config, memory, BASE, Footprint::of(config, manifest, precision), granule)
     }
 
     /// The same on a device, in its own memory; where no memory is named, [`GPU_SHARE`] of what is free there.
@@ -150,6 +150,7 @@ fn spare_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::TensorSource;
     use crate::engine::fixture::{self, Memory};
     use crate::engine::kv::KvPool;
 
@@ -158,9 +159,9 @@ mod tests {
         let config = fixture::config();
         let kv = KvPool::new(KvShape::of(&config, Precision::Source), 64).take(64, &[]).unwrap();
         let weights = Memory::model(&config, 1);
-        let needs = Footprint::of(&config, &weights, Precision::Source);
+        let needs = Footprint::of(&config, weights.manifest(), Precision::Source);
         assert_eq!(kv.bytes() as u64, 64 * needs.token);
-        let rounded = Footprint::of(&config, &weights, Precision::Bf16);
+        let rounded = Footprint::of(&config, weights.manifest(), Precision::Bf16);
         assert!(rounded.weights < needs.weights);
         let kv = KvPool::new(KvShape::of(&config, Precision::Bf16), 64).take(64, &[]).unwrap();
         assert_eq!(kv.bytes() as u64, 64 * rounded.token);
@@ -170,10 +171,10 @@ mod tests {
     fn what_is_left_of_the_memory_is_for_sequences() {
         let config = fixture::config();
         let weights = Memory::model(&config, 1);
-        let needs = Footprint::of(&config, &weights, Precision::Source);
+        let needs = Footprint::of(&config, weights.manifest(), Precision::Source);
         let within = |memory, sequences| {
             let limits = Limits { memory: Some(memory), sequences: NonZeroUsize::new(sequences) };
-            EngineSettings::within(&config, &weights, Precision::Source, limits)
+            EngineSettings::within(&config, weights.manifest(), Precision::Source, limits)
         };
         let EngineError::NoMemory { needed, .. } = within(1 << 20, 1).unwrap_err() else { panic!() };
         assert!(within(needed - 1, 1).is_err());
@@ -208,7 +209,8 @@ mod tests {
         let config = fixture::config();
         let weights = Memory::model(&config, 1);
         let settings =
-            EngineSettings::within(&config, &weights, Precision::Source, Limits::default()).unwrap();
+            EngineSettings::within(&config, weights.manifest(), Precision::Source, Limits::default())
+                .unwrap();
         assert_eq!(settings.max_sequences, SEQUENCES);
         if cfg!(target_os = "linux") {
             assert!(spare_memory().is_some_and(|bytes| bytes > 1 << 20));

@@ -15,7 +15,6 @@ use rayon::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,24 +32,41 @@ pub enum EngineChoice {
 
 impl EngineChoice {
     /// Loads a model, with a batch as large as the machine's memory allows.
-    pub fn load(self, model: &Model) -> Result<Box<dyn Complete>, EngineError> {
-        self.load_within(model, Limits::default())
+    pub fn load(self, model: &Model, watch: &dyn Observer) -> Result<Box<dyn Complete>, EngineError> {
+        self.load_within(model, Limits::default(), watch)
     }
 
     /// Loads a model, with a batch as large as `limits` allow.
-    pub fn load_within(self, model: &Model, limits: Limits) -> Result<Box<dyn Complete>, EngineError> {
-        let (source, companions) = (model.weights.as_ref(), &model.companions);
-        let within = |precision| EngineSettings::within(&companions.config, source, precision, limits);
+    ///
+    /// What does not fit is refused before a merge is surveyed.
+    pub fn load_within(
+        self,
+        model: &Model,
+        limits: Limits,
+        watch: &dyn Observer,
+    ) -> Result<Box<dyn Complete>, EngineError> {
+        let companions = &model.companions;
+        let within = |precision| {
+            EngineSettings::within(&companions.config, model.weights.manifest(), precision, limits)
+        };
+        let open = || model.weights.open(watch);
         Ok(match self {
-            Self::Batched => Box::new(Engine::load(source, companions, &within(Precision::Source)?)?),
-            Self::Bf16 => Box::new(Engine::load(source, companions, &within(Precision::Bf16)?)?),
+            Self::Batched => {
+                let settings = within(Precision::Source)?;
+                Box::new(Engine::load(open()?.as_ref(), companions, &settings)?)
+            }
+            Self::Bf16 => {
+                let settings = within(Precision::Bf16)?;
+                Box::new(Engine::load(open()?.as_ref(), companions, &settings)?)
+            }
             Self::Gpu(number) => {
                 let device = Device::gpu(number)?;
                 let settings = EngineSettings::within_device(&device, &companions.config, limits)?;
-                Box::new(Engine::load_on(&device, source, companions, &settings)?)
+                Box::new(Engine::load_on(&device, open()?.as_ref(), companions, &settings)?)
             }
             Self::Reference => {
-                Box::new(ReferenceEngine::load(source, companions, &within(Precision::Source)?)?)
+                let settings = within(Precision::Source)?;
+                Box::new(ReferenceEngine::load(open()?.as_ref(), companions, &settings)?)
             }
         })
     }
@@ -177,14 +193,14 @@ impl<'w> Lab<'w> {
 
     /// A model under test, loaded when it is first needed.
     pub fn subject(&self, model: &Model) -> Result<Subject<'w>, ExperimentError> {
-        let (engine, limits) = (self.settings.engine, self.settings.limits);
-        let loaded = Model { weights: Arc::clone(&model.weights), ..model.clone() };
+        let (engine, limits, watch) = (self.settings.engine, self.settings.limits, self.watch);
+        let loaded = model.clone();
         Ok(Subject::new(
             model.weights.digest()?,
             model.companions.digest(),
             engine.numerics().to_owned(),
             model.about.clone(),
-            move || Ok(engine.load_within(&loaded, limits)?),
+            move || Ok(engine.load_within(&loaded, limits, watch)?),
         ))
     }
 

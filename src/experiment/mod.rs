@@ -1,6 +1,7 @@
 //! **Which jobs reproduce the paper, and who plugs into whom?**
 //!
 //! - `manifest`: a suite as its file in `experiments/` says it
+//! - `weights`: weights that are known before they are there
 //! - `model`: what can be evaluated: a checkpoint, or a merge that nobody has written
 //! - `lab`: engine, sandbox, benchmarks and store, plugged together
 //! - `judging`: pairs of answers, put to a judge once each
@@ -16,6 +17,7 @@
 //! - `details`: the items behind the cells of a report
 //! - `forecast`: what a table will take, before anything is loaded
 //! - `quest`: a search as its file says it, and its jobs
+//! - `tally`: what is counted meanwhile
 //! - `kept`: a search under way, written down
 //! - `error`: what can go wrong
 
@@ -37,6 +39,8 @@ mod quest;
 mod referee;
 mod table1;
 mod table7;
+mod tally;
+mod weights;
 
 pub use attack::{Attacked, Figure, LabelsBy, Target, TokensRun, attack};
 pub use attack_table::attack_table;
@@ -52,3 +56,4 @@ pub use pairs::{check_references, pairs};
 pub use quest::{AimName, Quest, search};
 pub use table1::table1;
 pub use table7::table7;
+pub use weights::Weights;

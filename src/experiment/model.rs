@@ -1,13 +1,12 @@
 //! What can be evaluated: a checkpoint, or a merge that nobody has written.
 
-use super::ExperimentError;
+use super::{ExperimentError, Weights};
 use crate::checkpoint::{
-    Checkpoint, Companions, Gguf, HubOptions, ModelRef, OpenOptions, TensorSource, WriteOptions,
-    write_checkpoint,
+    Checkpoint, Companions, Gguf, HubOptions, ModelRef, OpenOptions, WriteOptions, write_checkpoint,
 };
 use crate::event::{Event, Observer};
 use crate::files;
-use crate::merge::{Asked, Inputs, MadeFrom, NamedInput, Plan, Provenance, Recipe, Record, card};
+use crate::merge::{Asked, Inputs, MadeFrom, NamedInput, Plan, Provenance, Recipe, Record, Surveys, card};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -17,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Model {
     /// The weights.
-    pub weights: Arc<dyn TensorSource>,
+    pub weights: Weights,
     /// Config and tokenizer.
     pub companions: Companions,
     /// What it is, for people.
@@ -62,7 +61,7 @@ impl Model {
     /// A checkpoint of any kind as it is.
     pub fn checkpoint(checkpoint: &Checkpoint) -> Self {
         Self {
-            weights: Arc::new(checkpoint.clone()),
+            weights: Weights::stored(checkpoint),
             companions: checkpoint.companions().clone(),
             about: json!({ "checkpoint": checkpoint.origin(), "path": checkpoint.path() }),
             provenance: None,
@@ -85,7 +84,7 @@ impl Model {
         let pool = bounds.memory.map(|memory| pool_within(memory, &plan, &inputs)).transpose()?;
         asked.verify(&inputs)?;
         let provenance = Provenance { made_from: asked.made_from()?, inputs };
-        let mut model = within(pool.as_ref(), || Self::planned(plan, provenance, watch))?;
+        let mut model = Self::planned(plan, provenance, None);
         model.pool = pool.map(Arc::new);
         if let Some(record) = asked.record().filter(|r| model.weights.digest().is_ok_and(|d| d != r.digest)) {
             let text = format!(
@@ -99,8 +98,13 @@ impl Model {
         Ok(model)
     }
 
-    /// A merge of opened inputs, as a search makes them.
-    pub fn merged(recipe: &Recipe, inputs: &Inputs, watch: &dyn Observer) -> Result<Self, ExperimentError> {
+    /// A merge of opened inputs, as a search makes them: what one of them finds out is left in `surveys` for the next.
+    pub fn merged(
+        recipe: &Recipe,
+        inputs: &Inputs,
+        surveys: &Surveys,
+        watch: &dyn Observer,
+    ) -> Result<Self, ExperimentError> {
         let plan = Plan::new(recipe, inputs, watch)?;
         let named = |(named, checkpoint): (&String, &Checkpoint)| NamedInput {
             named: named.clone(),
@@ -112,17 +116,17 @@ impl Model {
             coefficients: recipe.coefficients()?,
         };
         let inputs = recipe.names().zip(inputs.all()).map(named).collect();
-        Self::planned(plan, Provenance { made_from, inputs }, watch)
+        Ok(Self::planned(plan, Provenance { made_from, inputs }, Some(surveys)))
     }
 
-    fn planned(plan: Plan, provenance: Provenance, watch: &dyn Observer) -> Result<Self, ExperimentError> {
-        Ok(Self {
+    fn planned(plan: Plan, provenance: Provenance, surveys: Option<&Surveys>) -> Self {
+        Self {
             companions: plan.companions().clone(),
-            weights: Arc::new(plan.survey(watch)?),
+            weights: Weights::merge(plan, surveys),
             about: json!(provenance.made_from),
             provenance: Some(provenance),
             pool: None,
-        })
+        }
     }
 
     /// Writes it as a folder. Beside the weights of a merge stand `m3_recipe.json`, from which the same bytes come again, and
@@ -143,7 +147,8 @@ impl Model {
             ])
         };
         within(self.pool.as_deref(), || {
-            write_checkpoint(self.weights.as_ref(), &self.companions, target, options, extra, watch)
+            let weights = self.weights.open(watch)?;
+            write_checkpoint(weights.as_ref(), &self.companions, target, options, extra, watch)
         })
     }
 }

@@ -4,7 +4,7 @@ use super::manifest::Dare;
 use super::{ExperimentError, Manifest, Model};
 use crate::checkpoint::{Checkpoint, OpenOptions};
 use crate::event::Observer;
-use crate::merge::{Combine, DirectionLaw, Inputs, MergeError, Recipe, Rescale, Scope, Sparsify};
+use crate::merge::{Combine, DirectionLaw, Inputs, MergeError, Recipe, Rescale, Scope, Sparsify, Surveys};
 use crate::report::Method;
 use crate::search::Candidate;
 use crate::units::Scale;
@@ -17,6 +17,8 @@ pub(super) struct Family<'a> {
     /// Which table needs them, for what is said about missing ones.
     pub(super) table: &'static str,
     models: BTreeMap<&'static str, Checkpoint>,
+    /// What merges of them found out, for the next ones.
+    pub(super) surveys: Surveys,
 }
 
 impl<'a> Family<'a> {
@@ -31,7 +33,7 @@ impl<'a> Family<'a> {
             Ok((*name, Checkpoint::open(&manifest.model(name, table)?.parse()?, options)?))
         };
         let models = names.iter().map(open).collect::<Result<_, ExperimentError>>()?;
-        Ok(Self { manifest, table, models })
+        Ok(Self { manifest, table, models, surveys: Surveys::default() })
     }
 
     /// One of those that were opened.
@@ -147,7 +149,7 @@ impl Pairing {
             base: Some(family.model("base").clone()),
             models: self.pair.map(|name| family.model(name).clone()).to_vec(),
         };
-        Model::merged(recipe, &inputs, watch)
+        Model::merged(recipe, &inputs, &family.surveys, watch)
     }
 }
 

@@ -3,15 +3,15 @@
 
 use super::kept::Kept;
 use super::progress::Whole;
+use super::tally::Tally;
 use super::{ExperimentError, Lab, LabSettings, Model};
-use crate::bench::{Item, Split};
+use crate::bench::{Benchmark, Item, Split};
 use crate::checkpoint::{Checkpoint, ModelRef, OpenOptions, TensorSource};
 use crate::digest::{Canonical, Digest};
-use crate::evaluate::Evaluation;
 use crate::event::{Event, Observer};
 use crate::files;
-use crate::ids::{BenchmarkId, RunId};
-use crate::merge::{Combine, Direction, DirectionLaw, Inputs, Recipe, Sparsify, Vocabulary};
+use crate::ids::BenchmarkId;
+use crate::merge::{Combine, Direction, DirectionLaw, Inputs, Recipe, Sparsify, Surveys, Vocabulary};
 use crate::report::{Difference, Entrant, EstimateNote, Figure, Found, Rival};
 use crate::search::{
     Aim, Campaign, Candidate, Fitness, Objective, ObjectiveError, Portion, Scores, Skill, Space, Strategy,
@@ -19,9 +19,8 @@ use crate::search::{
 };
 use crate::units::Scale;
 use serde::{Deserialize, Serialize};
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -68,7 +67,7 @@ pub struct Quest {
     /// What is made of the benchmarks.
     #[serde(default)]
     pub aim: AimName,
-    /// The benchmarks; weights count relative to each other.
+    /// The benchmarks; weights count relative to each other. A file may name the folder of one.
     pub objective: BTreeMap<BenchmarkId, Scale>,
     /// Which of them are one skill; each its own when left out.
     #[serde(default)]
@@ -78,6 +77,9 @@ pub struct Quest {
     /// How.
     #[serde(default)]
     pub strategy: Strategy,
+    /// The folders of those benchmarks that have one of their own.
+    #[serde(skip)]
+    pub folders: BTreeMap<BenchmarkId, PathBuf>,
 }
 
 fn task_arithmetic() -> Combine {
@@ -97,11 +99,48 @@ impl Quest {
         if quest.objective.is_empty() {
             return Err(ExperimentError::NoObjective { path: path.to_owned() });
         }
+        quest.name_benchmarks(path, folder)?;
         quest
             .check_skills()
             .map_err(|reason| ExperimentError::BadSearch { path: path.to_owned(), reason })?;
         quest.study(quest.space.candidates(quest.models.len())?, &[])?;
         Ok(quest)
+    }
+
+    /// Puts the benchmarks' own names where the file has their folders, which are looked for beside it first.
+    fn name_benchmarks(&mut self, path: &Path, beside: &Path) -> Result<(), ExperimentError> {
+        let mut names: BTreeMap<BenchmarkId, BenchmarkId> = BTreeMap::new();
+        for (asked, weight) in std::mem::take(&mut self.objective) {
+            let folder = [beside.join(asked.as_str()), PathBuf::from(asked.as_str())]
+                .into_iter()
+                .find(|folder| !Benchmark::known().contains(&asked.as_str()) && files::is_folder(folder));
+            let id = match &folder {
+                Some(folder) => Benchmark::from_folder(folder)?.id().clone(),
+                None => Benchmark::open(asked.as_str())?.id().clone(),
+            };
+            if self.objective.insert(id.clone(), weight).is_some() {
+                let reason =
+                    format!("[objective] has two benchmarks with the name `{id}`; give one another name");
+                return Err(ExperimentError::BadSearch { path: path.to_owned(), reason });
+            }
+            self.folders.extend(folder.map(|folder| (id.clone(), folder)));
+            names.insert(asked, id);
+        }
+        for named in self.skills.values_mut().flatten() {
+            if let Some(id) = names.get(named) {
+                *named = id.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// The benchmarks, opened.
+    fn benchmarks(&self) -> Result<Vec<Benchmark>, ExperimentError> {
+        let open = |id: &BenchmarkId| match self.folders.get(id) {
+            Some(folder) => Benchmark::from_folder(folder),
+            None => Benchmark::load(id),
+        };
+        Ok(self.objective.keys().map(open).collect::<Result<_, _>>()?)
     }
 
     /// Makes sure that the skills share the benchmarks out.
@@ -183,7 +222,7 @@ pub fn search(
     // Everything that can be wrong is found before the first model runs.
     let weights = quest.weights();
     let whole = Whole::new(watch);
-    let lab = Lab::open(settings, quest.objective.keys(), &whole)?;
+    let lab = Lab::with(settings, quest.benchmarks()?, &whole)?;
     let mut items = BTreeMap::new();
     for id in quest.objective.keys() {
         let validation = lab.items(id, Split::Validation)?;
@@ -198,16 +237,8 @@ pub fn search(
         models: quest.models.iter().map(open).collect::<Result<_, _>>()?,
     };
     let candidates = quest.space.candidates(quest.models.len())?;
-    let mut field = Field {
-        quest,
-        lab: &lab,
-        inputs,
-        items,
-        weights,
-        unscored: Rc::default(),
-        counted: RefCell::default(),
-        generated: Cell::default(),
-    };
+    let mut field =
+        Field { quest, lab: &lab, inputs, surveys: Surveys::default(), items, weights, tally: Rc::default() };
     let kept = Kept::new(lab.store(), field.key()?);
     let begun = Instant::now();
     let most = quest.strategy.looks(candidates.len()) * field.count(Split::Validation) as f64;
@@ -225,14 +256,14 @@ pub fn search(
         }
     };
     refuse_nothing(study.aim(), Split::Validation)?;
-    let unscored = Rc::clone(&field.unscored);
+    let tally = Rc::clone(&field.tally);
     let campaign: Campaign = Campaign::go_on::<ExperimentError>(&mut study, &mut field, &mut |study| {
-        kept.save(study, unscored.get())
+        kept.save(study, tally.unscored.get())
     })?;
     watch.observe(&Event::Finished { took: begun.elapsed() });
     let best = campaign.best().candidate.clone();
     let of = campaign.measured.len();
-    let generated = field.generated.get();
+    let generated = field.tally.generated();
     let text = format!("{best} chosen of {of} candidates; their answers have {generated} generated tokens");
     watch.observe(&Event::Note { text: &text });
     let found = field.report(&campaign)?;
@@ -267,14 +298,10 @@ struct Field<'a> {
     quest: &'a Quest,
     lab: &'a Lab<'a>,
     inputs: Inputs,
+    surveys: Surveys,
     items: BTreeMap<(BenchmarkId, Split), Vec<Item>>,
     weights: Vec<(f64, BenchmarkId)>,
-    /// Answers without a verdict so far; they counted as nothing gained.
-    unscored: Rc<Cell<usize>>,
-    /// Answers of candidates that were counted, by run and item, and the tokens that were generated for them: those that this
-    /// command asked for or found in the ledger, each once; none of those before it, where a search went on.
-    counted: RefCell<BTreeSet<(RunId, String)>>,
-    generated: Cell<u64>,
+    tally: Rc<Tally>,
 }
 
 impl Field<'_> {
@@ -288,27 +315,17 @@ impl Field<'_> {
         let values = self.weights.iter().enumerate().map(|(place, (weight, id))| {
             let some = portion.of(place, &self.items[&(id.clone(), split)]);
             let evaluation = self.lab.evaluate(&mut subject, id, &some)?;
-            self.unscored.set(self.unscored.get() + evaluation.summary.unscored);
+            self.tally.unscored.set(self.tally.unscored.get() + evaluation.summary.unscored);
             if split == Split::Validation {
-                self.count_tokens(&evaluation, &some);
+                self.tally.count(&evaluation, &some);
             }
             Ok((*weight, evaluation.values()))
         });
         Ok(Scores(values.collect::<Result<_, ExperimentError>>()?))
     }
 
-    /// Adds up what was generated for answers that were not counted before: a race asks again what it knows.
-    fn count_tokens(&self, evaluation: &Evaluation, items: &[Item]) {
-        let mut counted = self.counted.borrow_mut();
-        for (answer, item) in evaluation.answers.iter().zip(items) {
-            if counted.insert((evaluation.run.clone(), item.id.to_string())) {
-                self.generated.set(self.generated.get() + answer.generated_tokens as u64);
-            }
-        }
-    }
-
     fn merged(&self, candidate: &Candidate) -> Result<Model, ExperimentError> {
-        Model::merged(&self.quest.recipe(candidate), &self.inputs, self.lab.watch())
+        Model::merged(&self.quest.recipe(candidate), &self.inputs, &self.surveys, self.lab.watch())
     }
 
     /// Each model alone, in full.
@@ -394,7 +411,7 @@ impl Field<'_> {
                 })
                 .collect(),
             rivals,
-            unscored: self.unscored.get(),
+            unscored: self.tally.unscored.get(),
         })
     }
 }

@@ -50,7 +50,7 @@ impl Referee {
         let identity = engine.identity(&self.model)?;
         let mut judging =
             Judging::new(&self.annotator, order, &pairs, &identity, lab.replies()?, lab.watch());
-        judging.ask_likelihoods(&mut || Ok(engine.load(&self.model)?))?;
+        judging.ask_likelihoods(&mut || Ok(engine.load(&self.model, lab.watch())?))?;
         let rows = judging.annotations();
         let figures = Figures::of(&rows.iter().map(Annotation::judged).collect::<Vec<_>>());
         write_verdicts(

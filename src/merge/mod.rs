@@ -7,6 +7,7 @@
 //! - `recipe`: what was asked, as a file says it
 //! - `direction`: proportions that sum to one, and the laws that draw them
 //! - `rule`: the three choices with their numbers, for one tensor
+//! - `identity`: what a merge is, known without computing it
 //! - `plan`: the recipe with its inputs opened and checked against each other, tensor by tensor
 //! - `mergekit`: mergekit's YAML as a recipe
 //! - `asked`: a recipe from wherever it comes, opened and planned
@@ -34,6 +35,7 @@ mod error;
 mod estimate;
 #[cfg(test)]
 mod fixture;
+mod identity;
 mod kernel;
 mod lineage;
 mod mergekit;
@@ -64,5 +66,6 @@ pub use plan::{Inputs, Plan};
 pub use recipe::{Combine, Recipe};
 pub use record::{MadeFrom, NamedInput, Provenance, Record, RecordedInput};
 pub use rule::{Rescale, Scope, Sparsify};
+pub use survey::Surveys;
 pub use view::MergedView;
 pub use vocabulary::Vocabulary;

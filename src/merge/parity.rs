@@ -156,7 +156,7 @@ fn equal_to_the_papers_program() {
             (name.clone(), job(case, &inputs, &name, info))
         };
         let jobs: BTreeMap<TensorName, Job> = want.iter().map(job).collect();
-        let facts = survey(&sources, &jobs.values().collect::<Vec<_>>(), &Silent).unwrap();
+        let facts = survey(&sources, &jobs.values().collect::<Vec<_>>(), None, &Silent).unwrap();
         let tensors = jobs.into_iter().zip(facts).map(|((name, job), facts)| (name, (job, facts))).collect();
         let view = MergedView::new(sources.clone(), tensors);
         let plain = case.weight_mask_rate.is_none() && case.dtype == DType::F32;

@@ -1,11 +1,15 @@
 //! A recipe with its inputs opened and checked against each other, before any work.
 
 use super::arithmetic::Arithmetic;
+use super::identity::of_merge;
 use super::rule::{Along, Blend, Divisor, Elect, Input, Job, Part, Sources, Sparsify};
-use super::survey::survey;
+use super::survey::{Surveys, survey};
 use super::vocabulary;
 use super::{Combine, MergeError, MergedView, Recipe};
-use crate::checkpoint::{Checkpoint, Companions, Manifest, ModelRef, OpenOptions, TensorInfo, TensorSource};
+use crate::checkpoint::{
+    Checkpoint, CheckpointError, Companions, Manifest, ModelRef, OpenOptions, TensorInfo, TensorSource,
+};
+use crate::digest::Digest;
 use crate::event::Observer;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
@@ -194,12 +198,24 @@ impl Plan {
         &self.companions
     }
 
-    /// Finds what must be known of whole tensors and of the whole model (a TIES cut, say) and leaves the merged weights,
-    /// computed as they are read. Recipes that need no such facts read nothing here.
-    pub fn survey(self, watch: &dyn Observer) -> Result<MergedView, MergeError> {
-        let facts = survey(&self.sources, &self.jobs.values().collect::<Vec<_>>(), watch)?;
-        let tensors = self.jobs.into_iter().zip(facts).map(|((name, job), facts)| (name, (job, facts)));
-        Ok(MergedView::new(self.sources, tensors.collect()))
+    /// What the merge is, by inputs and rules, not by the bytes of the result ([`MergedView`] has the same digest). Reads
+    /// the weights of those inputs whose digest is not known yet.
+    pub fn digest(&self) -> Result<Digest, CheckpointError> {
+        of_merge(&self.sources, &self.jobs.iter().collect::<Vec<_>>())
+    }
+
+    /// Finds what must be known of whole tensors and of the whole model (a TIES cut, say) and makes the merged weights,
+    /// computed as they are read. Recipes that need no such facts read nothing here, and what is among `surveys` is not
+    /// sought again.
+    pub fn survey(
+        &self,
+        surveys: Option<&Surveys>,
+        watch: &dyn Observer,
+    ) -> Result<MergedView, CheckpointError> {
+        let facts = survey(&self.sources, &self.jobs.values().collect::<Vec<_>>(), surveys, watch)?;
+        let jobs = self.jobs.iter().map(|(name, job)| (name.clone(), job.clone()));
+        let tensors = jobs.zip(facts).map(|((name, job), facts)| (name, (job, facts)));
+        Ok(MergedView::new(self.sources.clone(), tensors.collect()))
     }
 }
 

@@ -261,6 +261,12 @@ impl Job {
         if ranked || by_rows { self.row() } else { 1 }
     }
 
+    /// Whether the signs of its elements are elected by votes that are counted over the model. One delta alone is zero where
+    /// its sum is, and then its sign means nothing.
+    pub(super) fn counts_votes(&self) -> bool {
+        matches!(self.blend, Blend::Consensus { elect: Elect::Plain, .. }) && self.parts.len() > 1
+    }
+
     /// The models' tensors are themselves the result: one model with weight one and nothing done to it.
     pub(super) fn copies(&self) -> Option<&Input> {
         match (self.blend, self.parts.as_slice()) {

@@ -1,10 +1,11 @@
 //! Merged weights that nobody has written yet.
 
 use super::arithmetic::with_real;
+use super::identity::of_merge;
 use super::kernel::{Facts, Out, blend};
 use super::rule::{Input, Job, Sources};
 use crate::checkpoint::{CheckpointError, Elements, Manifest, Span, TensorSource};
-use crate::digest::{Canonical, Digest};
+use crate::digest::Digest;
 use crate::dtype::DType;
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
@@ -150,46 +151,7 @@ impl TensorSource for MergedView {
     /// By inputs and rules, not by the bytes of the result: known without computing it. A merge that is one of its models
     /// has that model's digest.
     fn digest(&self) -> Result<Digest, CheckpointError> {
-        let copied = |source: usize| {
-            self.tensors.iter().all(|(name, (job, _))| {
-                job.copies().is_some_and(|input| input.source == source && input.tensor == *name)
-            })
-        };
-        if let Some((job, _)) = self.tensors.values().next()
-            && let Some(source) = job.copies().map(|input| input.source)
-            && copied(source)
-            && *self.sources[source].manifest() == self.manifest
-        {
-            return self.sources[source].digest();
-        }
-        // Sources are named in the order of their first use, so that one which takes no part does not count.
-        let mut named: Vec<usize> = Vec::new();
-        let mut form = Canonical::new("merge/2");
-        for (name, (job, _)) in &self.tensors {
-            form = form.text("tensor", name.as_str()).text("dtype", &job.info.dtype.to_string());
-            let inputs = job.base.iter().chain(job.parts.iter().map(|p| &p.input));
-            for input in inputs {
-                if !named.contains(&input.source) {
-                    named.push(input.source);
-                    form = form.digest("source", self.sources[input.source].digest()?);
-                }
-                let number = named.iter().position(|s| *s == input.source).unwrap_or_default();
-                form = form.number("from", number as u64).text("read", input.tensor.as_str());
-            }
-            for part in &job.parts {
-                form = form.float("weight", part.weight);
-                for step in &part.steps {
-                    form = form.text("step", &format!("{step:?}")).number("model", part.model as u64);
-                }
-            }
-            form = form
-                .number("base", u64::from(job.base.is_some()))
-                .text("blend", &format!("{:?}", job.blend))
-                .text("arithmetic", &format!("{:?}", job.arithmetic));
-            if let Some(dtype) = job.through {
-                form = form.text("through", &dtype.to_string());
-            }
-        }
-        Ok(form.finish())
+        let jobs: Vec<_> = self.tensors.iter().map(|(name, (job, _))| (name, job)).collect();
+        of_merge(&self.sources, &jobs)
     }
 }

@@ -1,7 +1,7 @@
 //! The packed engine against candle's Llama, and what each says of broken models.
 
 use crate::tiny_model::TinyModel;
-use m3::checkpoint::Folder;
+use m3::checkpoint::{Folder, TensorSource};
 use m3::completion::{
     Breakdown, Complete, Finish, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request, Sampling,
 };
@@ -288,7 +288,7 @@ fn what_does_not_fit_into_the_memory_is_refused_before_it_is_loaded_or_run() {
     let config = &folder.companions().config;
     let within = |memory| {
         let limits = Limits { memory: Some(memory), sequences: None };
-        EngineSettings::within(config, &folder, Precision::Source, limits)
+        EngineSettings::within(config, folder.manifest(), Precision::Source, limits)
     };
     let message = within(1_000_000).unwrap_err().to_string();
     assert!(message.contains("1 MB may be used") && message.contains("--memory"), "{message}");

@@ -15,7 +15,7 @@ fn recipe(project: &Project, text: &str) -> Recipe {
 
 fn view(recipe: &Recipe) -> MergedView {
     let inputs = Inputs::open(recipe, Path::new(""), &OpenOptions::default()).unwrap();
-    Plan::new(recipe, &inputs, &Silent).unwrap().survey(&Silent).unwrap()
+    Plan::new(recipe, &inputs, &Silent).unwrap().survey(None, &Silent).unwrap()
 }
 
 const M3: &str =
@@ -79,7 +79,8 @@ fn the_written_folder_holds_what_the_view_reads() {
     let path = project.write("recipe.toml", &Project::recipe_text("lambda", "lambda = 0.34"));
     let inputs =
         Inputs::open(&Recipe::read(&path).unwrap(), project.root(), &OpenOptions::default()).unwrap();
-    let merged = Plan::new(&Recipe::read(&path).unwrap(), &inputs, &Silent).unwrap().survey(&Silent).unwrap();
+    let merged =
+        Plan::new(&Recipe::read(&path).unwrap(), &inputs, &Silent).unwrap().survey(None, &Silent).unwrap();
     for (out, shard_size) in [("one", "5000000000"), ("many", "20000")] {
         let out = project.path(out);
         project

@@ -127,7 +127,7 @@ fn mergekits_methods() {
         );
         let recipe = Mergekit::parse(&text, &dir.path().join("merge.yml")).unwrap();
         holds(&text, &base, || {
-            recipe.plan(5, &recipe.open(&options()).unwrap(), &Silent).unwrap().survey(&Silent).unwrap()
+            recipe.plan(5, &recipe.open(&options()).unwrap(), &Silent).unwrap().survey(None, &Silent).unwrap()
         });
     }
 }
@@ -142,7 +142,7 @@ fn our_own_recipes() {
         let recipe = Recipe::read(&path).unwrap();
         holds(text, &base, || {
             let inputs = Inputs::open(&recipe, dir.path(), &options()).unwrap();
-            Plan::new(&recipe, &inputs, &Silent).unwrap().survey(&Silent).unwrap()
+            Plan::new(&recipe, &inputs, &Silent).unwrap().survey(None, &Silent).unwrap()
         });
     }
 }

@@ -153,6 +153,33 @@ fn a_search_that_cannot_be_made_is_refused_before_a_model_runs() {
     assert!(none.contains("no_such"), "{none}");
 }
 
+#[test]
+fn a_benchmark_of_ones_own_is_sought_by_its_folder() {
+    let project = Project::new();
+    let validation = "[[dataset.files]]\nsplit = \"validation\"\nname = \"choose.jsonl\"\n";
+    let row =
+        |n: u32| format!("{{\"id\": \"{n}\", \"question\": \"{n} + 1?\", \"answer\": \"{}\"}}\n", n + 1);
+    let rows = |from: u32| (from..from + 3).map(row).collect::<String>();
+    std::fs::create_dir(project.path("mine")).unwrap();
+    project.m3(&["bench", "new", "mine/sums"]).ok();
+    let card = project.read("mine/sums/benchmark.toml");
+    project.write("mine/sums/benchmark.toml", &format!("{card}\n{validation}"));
+    project.write("mine/sums/data/test.jsonl", &rows(1));
+    project.write("mine/sums/data/choose.jsonl", &rows(11));
+    // Looked for beside the file, wherever the command stands.
+    quest(&project, &format!("{SPACE}[skills]\nsums = [\"sums\"]\nmath = [\"gsm8k\"]\n"));
+    let text = project.read("mix.toml").replace("humaneval = 3.0", "sums = 3.0");
+    let file = project.write("mine/mix.toml", &text.replace("limit = 8", "limit = 8\naim = \"pareto\""));
+    let found = found(&project, file.to_str().unwrap(), "out");
+    assert_eq!(found["in_full"], 5 * (8 + 3), "{found}");
+    assert_eq!(found["skills"], serde_json::json!(["math", "sums"]), "{found}");
+    let twice =
+        text.replace("sums = 3.0", "sums = 3.0\n\"../mine/sums\" = 1.0").replace("[skills]", "[other]");
+    let file = project.write("mine/twice.toml", &twice);
+    let said = project.m3(&["search", file.to_str().unwrap(), "--out", "out"]).fails(1);
+    assert!(said.contains("two benchmarks with the name `sums`"), "{said}");
+}
+
 /// Starts a search and does not wait for it.
 fn start(project: &Project, file: &str, out: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_m3"))

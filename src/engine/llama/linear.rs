@@ -2,7 +2,7 @@
 
 use super::half::{self, HalfPanels, Pairs, Rounded};
 use super::simd::{self, HalfLanes, LANES, Lanes, Packed, Panels, Rows, Store, Team};
-use crate::checkpoint::{CheckpointError, Span, TensorSource};
+use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::dtype::{DType, half_bits};
 use crate::engine::settings::Precision;
 use crate::ids::TensorName;
@@ -93,8 +93,8 @@ enum Form {
 }
 
 /// In bfloat16, if it is stored so, which loses nothing, or if `precision` says so.
-fn form(source: &dyn TensorSource, name: &TensorName, precision: Precision) -> Form {
-    match (precision, source.manifest().get(name).map(|info| info.dtype)) {
+fn form(manifest: &Manifest, name: &TensorName, precision: Precision) -> Form {
+    match (precision, manifest.get(name).map(|info| info.dtype)) {
         (Precision::Bf16, _) => Form::Pairs,
         (Precision::Source, Some(DType::Bf16)) => Form::Half,
         (Precision::Source, _) => Form::Full,
@@ -103,13 +103,13 @@ fn form(source: &dyn TensorSource, name: &TensorName, precision: Precision) -> F
 
 /// Bytes of a matrix `[outputs, inputs]` when it is packed.
 pub(crate) fn packed_bytes(
-    source: &dyn TensorSource,
+    manifest: &Manifest,
     name: &TensorName,
     (outputs, inputs): (usize, usize),
     precision: Precision,
 ) -> usize {
     outputs.div_ceil(LANES)
-        * match form(source, name, precision) {
+        * match form(manifest, name, precision) {
             Form::Full => inputs * size_of::<Lanes>(),
             Form::Half => inputs * size_of::<HalfLanes>(),
             Form::Pairs => half::pairs(inputs) * size_of::<Pairs>(),
@@ -125,7 +125,7 @@ impl Linear {
         precision: Precision,
     ) -> Result<Self, CheckpointError> {
         let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
-        let all = |want| parts.iter().all(|(name, _)| form(source, name, precision) == want);
+        let all = |want| parts.iter().all(|(name, _)| form(source.manifest(), name, precision) == want);
         let weights = if all(Form::Pairs) {
             Weights::Pairs(Self::pack(source, parts, inputs, outputs)?)
         } else if all(Form::Half) {

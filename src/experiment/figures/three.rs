@@ -235,7 +235,7 @@ impl<'a> Three<'a> {
             dtype: None,
             vocabulary: Vocabulary::Equal,
         };
-        Model::merged(&recipe, &self.inputs, self.bench.lab.watch())
+        Model::merged(&recipe, &self.inputs, &self.bench.family.surveys, self.bench.lab.watch())
     }
 
     fn evaluations(

@@ -75,7 +75,7 @@ struct Distance {
 
 impl Distance {
     fn compare(plan: Plan, want: &Tensors, inputs: &[Tensors]) -> Self {
-        let view = plan.survey(&Silent).unwrap();
+        let view = plan.survey(None, &Silent).unwrap();
         assert_eq!(view.manifest().len(), want.len(), "another number of tensors");
         let mut found = Self::default();
         for (name, (info, want)) in want {

@@ -169,7 +169,7 @@ fn a_base_of_a_slice_must_be_one_of_its_sources() {
     refused(&slices("c", ""), &["line 4", "`base_model`", "`c`", "one of its sources"]);
     refused(&slices("a", "tokenizer_source: union\n"), &["line 5", "`base_model`", "`tokenizer_source`"]);
     let read = |yaml: &str| {
-        let view = plan_with(yaml, &whole, &Silent).unwrap().survey(&Silent).unwrap();
+        let view = plan_with(yaml, &whole, &Silent).unwrap().survey(None, &Silent).unwrap();
         view.read_all(&TensorName::from("lm_head.weight")).unwrap()[0]
     };
     // 2 + (4 − 2) with a as the base; with b as the base 4 + (2 − 4).
@@ -211,7 +211,7 @@ fn slices_stack_layers() {
     let plan = plan_with(yaml, &whole, &Silent).unwrap();
     assert_eq!(plan.companions().config.layers, 6);
     assert_eq!(plan.companions().config_json["num_hidden_layers"], 6);
-    let view = plan.survey(&Silent).unwrap();
+    let view = plan.survey(None, &Silent).unwrap();
     let first = |name: &str| view.read_all(&TensorName::from(name)).unwrap()[0];
     assert_eq!(first("model.embed_tokens.weight"), 2.0);
     assert_eq!(first("model.layers.2.mlp.up_proj.weight"), 2.0);
@@ -222,7 +222,7 @@ fn slices_stack_layers() {
 #[test]
 fn gradients_run_over_the_layers() {
     let yaml = "merge_method: linear\nmodels:\n  - {model: a, parameters: {weight: [0, 1]}}\n  - {model: b, parameters: {weight: [1, 0]}}\n";
-    let view = plan_with(yaml, &whole, &Silent).unwrap().survey(&Silent).unwrap();
+    let view = plan_with(yaml, &whole, &Silent).unwrap().survey(None, &Silent).unwrap();
     let first = |name: &str| view.read_all(&TensorName::from(name)).unwrap()[0];
     let layers: Vec<f32> = (0..4).map(|i| first(&format!("model.layers.{i}.mlp.up_proj.weight"))).collect();
     // Weights 0 1/3 2/3 1 of 2 against 1 2/3 1/3 0 of 4, rounded to f32 on the way.
@@ -275,7 +275,7 @@ fn degenerate_shapes_pass_through_every_method() {
             "merge_method: {method}\nbase_model: base\nmodels:\n  - {{model: a, parameters: {more}}}\n  - {{model: b, parameters: {more}}}\n"
         );
         let yaml = if method == "linear" { yaml.replace("base_model: base\n", "") } else { yaml };
-        let view = plan_with(&yaml, &open, &Silent).unwrap().survey(&Silent).unwrap();
+        let view = plan_with(&yaml, &open, &Silent).unwrap().survey(None, &Silent).unwrap();
         for (name, _) in view.manifest().iter() {
             let read = view.read_all(name).unwrap();
             assert!(read.iter().all(|x| *x == 0.5), "{method} {name}: {read:?}");

@@ -16,16 +16,20 @@ mod norms;
 mod stream;
 
 use super::arithmetic::{Real, with_real};
+use super::identity::of_marks;
 use super::kernel::arcs::Arc;
 use super::kernel::{Facts, Form, Term};
 use super::rule::{Along, Blend, Divisor, Elect, Job, Part, Rescale, Scope, Sources, Sparsify};
 use super::sparsify::{Cut, Factor, Keep, Mask, below};
 use crate::checkpoint::{CheckpointError, Span};
+use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::isa::Isa;
 use angles::{column_arcs, nuslerp, slerp, stock_ratio};
 use cuts::Rank;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::{Arc as Shared, Mutex, PoisonError};
 use std::time::Instant;
 use stream::{Stream, blocks};
 
@@ -35,8 +39,34 @@ const NO_WEIGHT: f64 = 1e-8;
 /// What is known of the steps of one part.
 type Known = Vec<Keep>;
 
+/// What must be known of the inputs of a merge whatever their proportion: where magnitudes are cut, what is scaled up again,
+/// and how votes fall that are even.
+struct Marks {
+    keeps: Vec<Vec<Known>>,
+    zero_is_plus: bool,
+}
+
+/// What surveys found, for the next merge of the same inputs by the same method: the candidates of a search are many, and
+/// their cuts are one. Grows with the number of tensors, not with their size.
+#[derive(Clone, Default)]
+pub struct Surveys(Shared<Mutex<BTreeMap<Digest, Shared<Marks>>>>);
+
+impl Surveys {
+    fn get(&self, what: Digest) -> Option<Shared<Marks>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&what).cloned()
+    }
+
+    fn put(&self, what: Digest, marks: &Shared<Marks>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what, Shared::clone(marks));
+    }
+}
+
 /// How often the survey reads the inputs of one tensor, as a rule: more often only where a sample was misleading.
 pub(super) fn sweeps(job: &Job) -> u64 {
+    sweeps_for_marks(job) + sweeps_for_angles(job)
+}
+
+fn sweeps_for_marks(job: &Job) -> u64 {
     let steps = || job.parts.iter().flat_map(|part| part.steps.iter().enumerate());
     let stages = |asks: &dyn Fn(&Sparsify) -> bool| {
         let mut stages: Vec<usize> =
@@ -47,49 +77,40 @@ pub(super) fn sweeps(job: &Job) -> u64 {
     };
     let cuts = stages(&|step| matches!(step, Sparsify::Trim { .. } | Sparsify::Breadcrumbs { .. }));
     let norms = stages(&|step| step.rescale() == Rescale::L1);
-    let blend = match job.blend {
-        Blend::Consensus { elect: Elect::Plain, .. } if job.parts.len() > 1 => 1,
+    cuts + norms + u64::from(job.counts_votes())
+}
+
+/// How often a tensor is read for the angles between its models.
+fn sweeps_for_angles(job: &Job) -> u64 {
+    match job.blend {
         Blend::Slerp { .. } | Blend::NuSlerp { along: Along::Whole | Along::Columns, .. } => 2,
         Blend::ModelStock { rows: false } => 1,
         _ => 0,
-    };
-    cuts + norms + blend
+    }
 }
 
-/// Finds the facts of all jobs, in their order.
+/// Finds the facts of all jobs, in their order. Marks that are among `surveys` are not sought again.
 pub(super) fn survey(
     sources: &Sources,
     jobs: &[&Job],
+    surveys: Option<&Surveys>,
     watch: &dyn Observer,
 ) -> Result<Vec<Facts>, CheckpointError> {
-    let total = jobs.iter().map(|job| sweeps(job) * job.info.elements() as u64).sum();
-    if total == 0 {
-        return facts(sources, jobs, watch);
-    }
-    let begun = Instant::now();
-    watch.observe(&Event::Started { work: "surveying", total: Some(total), unit: "parameters" });
-    let facts = facts(sources, jobs, watch)?;
-    watch.observe(&Event::Finished { took: begun.elapsed() });
-    Ok(facts)
-}
-
-fn facts(sources: &Sources, jobs: &[&Job], watch: &dyn Observer) -> Result<Vec<Facts>, CheckpointError> {
     let survey = Survey { sources, jobs, watch };
-    let mut keeps: Vec<Vec<Known>> = jobs.iter().map(|j| vec![Vec::new(); j.parts.len()]).collect();
-    let stages = jobs.iter().flat_map(|j| &j.parts).map(|p| p.steps.len()).max().unwrap_or(0);
-    for stage in 0..stages {
-        let cuts = survey.cuts_of_models(stage, &keeps)?;
-        let found: Vec<Vec<Option<Keep>>> = jobs
-            .par_iter()
-            .zip(&keeps)
-            .map(|(job, known)| survey.stage(job, known, stage, &cuts))
-            .collect::<Result<_, CheckpointError>>()?;
-        for (known, found) in keeps.iter_mut().flatten().zip(found.into_iter().flatten()) {
-            known.extend(found);
+    let sought = surveys.filter(|_| jobs.iter().any(|job| sweeps_for_marks(job) > 0));
+    let place =
+        sought.map(|surveys| Ok::<_, CheckpointError>((surveys, of_marks(sources, jobs)?))).transpose()?;
+    let marks = match place.and_then(|(surveys, what)| surveys.get(what)) {
+        Some(marks) => marks,
+        None => {
+            let marks = Shared::new(survey.counted(sweeps_for_marks, Survey::marks)?);
+            if let Some((surveys, what)) = place {
+                surveys.put(what, &marks);
+            }
+            marks
         }
-    }
-    let zero_is_plus = survey.majority(&keeps)?;
-    jobs.par_iter().zip(keeps).map(|(job, keeps)| survey.facts(job, keeps, zero_is_plus)).collect()
+    };
+    survey.counted(sweeps_for_angles, |survey| survey.facts(&marks))
 }
 
 struct Survey<'a> {
@@ -99,6 +120,48 @@ struct Survey<'a> {
 }
 
 impl Survey<'_> {
+    /// Does a part of the survey that reads every tensor so many times, with its progress.
+    fn counted<R>(
+        &self,
+        sweeps: fn(&Job) -> u64,
+        work: impl FnOnce(&Self) -> Result<R, CheckpointError>,
+    ) -> Result<R, CheckpointError> {
+        let total = self.jobs.iter().map(|job| sweeps(job) * job.info.elements() as u64).sum();
+        if total == 0 {
+            return work(self);
+        }
+        let begun = Instant::now();
+        self.watch.observe(&Event::Started { work: "surveying", total: Some(total), unit: "parameters" });
+        let done = work(self)?;
+        self.watch.observe(&Event::Finished { took: begun.elapsed() });
+        Ok(done)
+    }
+
+    fn marks(&self) -> Result<Marks, CheckpointError> {
+        let mut keeps: Vec<Vec<Known>> = self.jobs.iter().map(|j| vec![Vec::new(); j.parts.len()]).collect();
+        let stages = self.jobs.iter().flat_map(|j| &j.parts).map(|p| p.steps.len()).max().unwrap_or(0);
+        for stage in 0..stages {
+            let cuts = self.cuts_of_models(stage, &keeps)?;
+            let found: Vec<Vec<Option<Keep>>> = self
+                .jobs
+                .par_iter()
+                .zip(&keeps)
+                .map(|(job, known)| self.stage(job, known, stage, &cuts))
+                .collect::<Result<_, CheckpointError>>()?;
+            for (known, found) in keeps.iter_mut().flatten().zip(found.into_iter().flatten()) {
+                known.extend(found);
+            }
+        }
+        let zero_is_plus = self.majority(&keeps)?;
+        Ok(Marks { keeps, zero_is_plus })
+    }
+
+    fn facts(&self, marks: &Marks) -> Result<Vec<Facts>, CheckpointError> {
+        let Marks { keeps, zero_is_plus } = marks;
+        let facts = |(job, keeps): (&&Job, &Vec<Known>)| self.facts_of(job, keeps, *zero_is_plus);
+        self.jobs.par_iter().zip(keeps).map(facts).collect()
+    }
+
     /// The steps of one stage with the facts of their tensor, by part.
     fn stage(
         &self,
@@ -138,8 +201,7 @@ impl Survey<'_> {
     /// Whether most elements of the model have a positive sum of deltas, for those where the sum is zero.
     fn majority(&self, keeps: &[Vec<Known>]) -> Result<bool, CheckpointError> {
         let plain = |job: &Job| matches!(job.blend, Blend::Consensus { elect: Elect::Plain, .. });
-        // One delta alone is zero where its sum is, and then its sign means nothing.
-        if !self.jobs.iter().any(|job| plain(job) && job.parts.len() > 1) {
+        if !self.jobs.iter().any(|job| job.counts_votes()) {
             return Ok(true);
         }
         let pieces: Vec<(&Job, &Vec<Known>, Span)> = self
@@ -168,7 +230,7 @@ impl Survey<'_> {
         Ok(balance > 0)
     }
 
-    fn facts(&self, job: &Job, keeps: Vec<Vec<Keep>>, zero_is_plus: bool) -> Result<Facts, CheckpointError> {
+    fn facts_of(&self, job: &Job, keeps: &[Known], zero_is_plus: bool) -> Result<Facts, CheckpointError> {
         let weights: Vec<f64> = job.parts.iter().map(|p| p.weight).collect();
         let divisor = |divisor: Divisor| match divisor {
             Divisor::One => 1.0,
@@ -212,7 +274,7 @@ impl Survey<'_> {
         };
         let terms = job.parts.iter().zip(keeps).zip(weights).map(|((part, keeps), weight)| Term {
             weight,
-            keeps,
+            keeps: keeps.clone(),
             draws: part.draws.clone(),
         });
         Ok(Facts { form, terms: terms.collect(), columns, granularity: job.granularity() })

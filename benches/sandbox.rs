@@ -57,6 +57,7 @@ fn main() {
         ("namespaces, fresh", Policy::Namespaces, false),
         ("bubblewrap, fresh", Policy::Bubblewrap, false),
         ("landlock, fresh", Policy::Landlock, false),
+        ("no walls, fresh", Policy::None { accepted_arbitrary_code_execution: () }, false),
     ];
     println!("{:<24} {:>12} {:>20}", "programs/s", "no imports", "the usual imports");
     for (name, policy, prefork) in kinds {

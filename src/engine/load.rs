@@ -1,7 +1,7 @@
 //! Weights from any source: read once, packed once.
 
 use super::error::EngineError;
-use super::llama::{Attention, Layer, Linear, Llama, Mlp, Norm};
+use super::llama::{Attention, Layer, Linear, Llama, Matrices, Mlp, Norm};
 use super::settings::Precision;
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use rayon::prelude::*;
@@ -28,7 +28,8 @@ pub(crate) fn load(
         })
         .collect::<Result<Vec<_>, CheckpointError>>()?;
     let norm = Norm::load(source, &"model.norm.weight".into(), eps)?;
-    let matrix = |name: &str| Linear::load(source, &[(name.into(), vocab)], hidden, precision);
+    let matrix =
+        |name: &str| Linear::load(source, &Matrices::behind(&[(name.into(), vocab)]), hidden, precision);
     let tokens = matrix("model.embed_tokens.weight")?;
     let (embedding, head) =
         if config.tied_head { (None, tokens) } else { (Some(tokens), matrix("lm_head.weight")?) };

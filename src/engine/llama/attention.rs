@@ -6,7 +6,7 @@
 
 use super::elementwise;
 use super::half::{self, Ahead, HalfPanels, Rounded};
-use super::linear::{Linear, Operand};
+use super::linear::{Linear, Matrices, Operand};
 use super::norm::Norm;
 use super::rope::Rope;
 use super::simd::{self, LANES, Packed, Panels, Rows, Store, Team};
@@ -87,18 +87,17 @@ impl Attention {
         let (hidden, heads, kv_heads, head_dim) =
             (config.hidden_size, config.heads, config.kv_heads, config.head_dim);
         let (queries, keys) = (heads * head_dim, kv_heads * head_dim);
-        let mut qkv = Linear::load(
-            source,
-            &[(name("q"), queries), (name("k"), keys), (name("v"), keys)],
-            hidden,
-            precision,
-        )?;
+        let parts = [(name("q"), queries), (name("k"), keys), (name("v"), keys)];
+        let matrices = Matrices::behind(&parts);
+        let mut qkv = Linear::load(source, &matrices, hidden, precision)?;
         if config.biases.qkv {
-            qkv = qkv.with_bias(source, &[bias("q"), bias("k"), bias("v")])?;
+            qkv = qkv.with_bias(source, &matrices, &[bias("q"), bias("k"), bias("v")])?;
         }
-        let mut output = Linear::load(source, &[(name("o"), hidden)], queries, precision)?;
+        let part = [(name("o"), hidden)];
+        let matrix = Matrices::behind(&part);
+        let mut output = Linear::load(source, &matrix, queries, precision)?;
         if config.biases.output {
-            output = output.with_bias(source, &[bias("o")])?;
+            output = output.with_bias(source, &matrix, &[bias("o")])?;
         }
         Ok(Self { qkv, output, heads, kv_heads, head_dim, window: config.window })
     }

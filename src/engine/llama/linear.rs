@@ -8,6 +8,7 @@ use crate::engine::settings::Precision;
 use crate::ids::TensorName;
 use crate::isa::Isa;
 use rayon::prelude::*;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Weights that are read at once while packing, in numbers: bounds what loading allocates besides the panels.
@@ -116,72 +117,128 @@ pub(crate) fn packed_bytes(
         }
 }
 
+/// Matrices `[out, in]` over the same input, and in which order a row of the product has their outputs.
+pub(crate) struct Matrices<'a> {
+    parts: &'a [(TensorName, usize)],
+    order: Order,
+}
+
+enum Order {
+    Behind,
+    InTurn,
+}
+
+impl<'a> Matrices<'a> {
+    /// One behind the other. Each has its number of outputs.
+    pub(crate) fn behind(parts: &'a [(TensorName, usize)]) -> Self {
+        Self { parts, order: Order::Behind }
+    }
+
+    /// A panel of each in turn, all having as many outputs: the first 16 outputs of the first, those of the second, and so on.
+    pub(crate) fn in_turn(parts: &'a [(TensorName, usize)]) -> Self {
+        Self { parts, order: Order::InTurn }
+    }
+
+    fn outputs(&self) -> usize {
+        match self.order {
+            Order::Behind => self.parts.iter().map(|(_, outputs)| outputs).sum(),
+            Order::InTurn => self.parts.iter().map(|(_, outputs)| outputs.next_multiple_of(LANES)).sum(),
+        }
+    }
+
+    /// So many panels are read together, or a multiple of them.
+    fn turn(&self) -> usize {
+        match self.order {
+            Order::Behind => 1,
+            Order::InTurn => self.parts.len(),
+        }
+    }
+
+    /// Where in a row of the product output `row` of a matrix is.
+    fn place(&self, part: usize, row: usize) -> usize {
+        match self.order {
+            Order::Behind => self.parts[..part].iter().map(|(_, outputs)| outputs).sum::<usize>() + row,
+            Order::InTurn => (row / LANES * self.parts.len() + part) * LANES + row % LANES,
+        }
+    }
+
+    /// The outputs of a matrix that are among these of the product, which are whole turns of panels.
+    fn among(&self, part: usize, places: &Range<usize>) -> Range<usize> {
+        let outputs = self.parts[part].1;
+        let within = |place: usize| match self.order {
+            Order::Behind => place.saturating_sub(self.place(part, 0)).min(outputs),
+            Order::InTurn => (place / self.parts.len()).min(outputs),
+        };
+        within(places.start)..within(places.end)
+    }
+}
+
 impl Linear {
-    /// Reads and packs the matrices of `parts`, each `[outputs, inputs]`, one under the other.
+    /// Reads and packs matrices, each `[outputs, inputs]`.
     pub(crate) fn load(
         source: &dyn TensorSource,
-        parts: &[(TensorName, usize)],
+        matrices: &Matrices<'_>,
         inputs: usize,
         precision: Precision,
     ) -> Result<Self, CheckpointError> {
-        let outputs: usize = parts.iter().map(|(_, outputs)| outputs).sum();
-        let all = |want| parts.iter().all(|(name, _)| form(source.manifest(), name, precision) == want);
+        let all =
+            |want| matrices.parts.iter().all(|(name, _)| form(source.manifest(), name, precision) == want);
         let weights = if all(Form::Pairs) {
-            Weights::Pairs(Self::pack(source, parts, inputs, outputs)?)
+            Weights::Pairs(Self::pack(source, matrices, inputs)?)
         } else if all(Form::Half) {
-            Weights::Half(Self::pack(source, parts, inputs, outputs)?)
+            Weights::Half(Self::pack(source, matrices, inputs)?)
         } else {
-            Weights::Full(Self::pack(source, parts, inputs, outputs)?)
+            Weights::Full(Self::pack(source, matrices, inputs)?)
         };
-        Ok(Self { weights, bias: None, inputs, outputs })
+        Ok(Self { weights, bias: None, inputs, outputs: matrices.outputs() })
     }
 
     fn pack<S: Slot>(
         source: &dyn TensorSource,
-        parts: &[(TensorName, usize)],
+        matrices: &Matrices<'_>,
         inputs: usize,
-        outputs: usize,
     ) -> Result<Vec<S>, CheckpointError> {
         let stride = S::of_panel(inputs);
-        let mut lanes = vec![S::ZERO; outputs.div_ceil(LANES) * stride];
-        // Panels in groups; a group reads the rows of `parts` that fall into it, in pieces that do not cross tensors.
-        let group = (READ_AT_ONCE / (LANES * inputs)).max(1);
+        let mut lanes = vec![S::ZERO; matrices.outputs().div_ceil(LANES) * stride];
+        // Panels in groups; a group reads the rows that fall into it, in pieces that do not cross tensors.
+        let group = (READ_AT_ONCE / (LANES * inputs)).max(1).next_multiple_of(matrices.turn());
         lanes.par_chunks_mut(group * stride).enumerate().try_for_each(|(number, panels)| {
-            let first_row = number * group * LANES;
-            let past_row = (first_row + panels.len() / stride * LANES).min(outputs);
+            let first = number * group * LANES;
+            let places = first..first + panels.len() / stride * LANES;
             let mut buffer = Vec::new();
-            let mut part_start = 0;
-            for (name, part_outputs) in parts {
-                let (from, to) = (first_row.max(part_start), past_row.min(part_start + part_outputs));
-                if from < to {
-                    buffer.resize((to - from) * inputs, 0.0);
-                    let span = Span { start: (from - part_start) * inputs, len: buffer.len() };
-                    source.read(name, span, &mut buffer)?;
-                    for (row, weights) in (from - first_row..).zip(buffer.chunks_exact(inputs)) {
-                        let panel = &mut panels[row / LANES * stride..][..stride];
-                        for (k, &weight) in weights.iter().enumerate() {
-                            S::put(panel, k, row % LANES, weight);
-                        }
+            for (part, (name, _)) in matrices.parts.iter().enumerate() {
+                let rows = matrices.among(part, &places);
+                if rows.is_empty() {
+                    continue;
+                }
+                buffer.resize(rows.len() * inputs, 0.0);
+                source.read(name, Span { start: rows.start * inputs, len: buffer.len() }, &mut buffer)?;
+                for (row, weights) in rows.zip(buffer.chunks_exact(inputs)) {
+                    let place = matrices.place(part, row) - first;
+                    let panel = &mut panels[place / LANES * stride..][..stride];
+                    for (k, &weight) in weights.iter().enumerate() {
+                        S::put(panel, k, place % LANES, weight);
                     }
                 }
-                part_start += part_outputs;
             }
             Ok::<(), CheckpointError>(())
         })?;
         Ok(lanes)
     }
 
-    /// Reads the biases of `parts`, each `[outputs]`, one after the other: those of the matrices that it was loaded with.
+    /// Reads the biases `[outputs]` of the matrices that it was loaded with, by their names.
     pub(crate) fn with_bias(
         mut self,
         source: &dyn TensorSource,
-        parts: &[TensorName],
+        matrices: &Matrices<'_>,
+        names: &[TensorName],
     ) -> Result<Self, CheckpointError> {
-        let mut bias = Vec::with_capacity(self.width());
-        for name in parts {
-            bias.extend(source.read_all(name)?);
+        let mut bias = vec![0.0; self.width()];
+        for (part, name) in names.iter().enumerate() {
+            for (row, value) in source.read_all(name)?.into_iter().enumerate() {
+                bias[matrices.place(part, row)] = value;
+            }
         }
-        bias.resize(self.width(), 0.0);
         self.bias = Some(bias);
         Ok(self)
     }
@@ -216,29 +273,95 @@ impl Linear {
         store: Store,
         operand: &mut Operand,
     ) {
-        let (inputs, count, width) = (self.inputs, self.outputs.div_ceil(LANES), self.width());
+        self.fill(isa, team, rows, row, operand);
+        self.multiply(isa, team, rows, operand, y, store);
+    }
+
+    /// The left-hand side of its products, as `row` writes its rows.
+    fn fill(
+        &self,
+        isa: Isa,
+        team: Team,
+        rows: usize,
+        row: impl Fn(usize, &mut [f32]) + Sync,
+        operand: &mut Operand,
+    ) {
+        let Operand { full, half } = operand;
+        if matches!(self.weights, Weights::Pairs(_)) {
+            return half.fill_by(isa, team, (rows, self.inputs), full, row);
+        }
+        full.resize(rows * self.inputs, 0.0);
+        if team == Team::Pool && rows > ROWS_AT_ONCE {
+            let x = full.par_chunks_exact_mut(self.inputs).with_min_len(ROWS_AT_ONCE).enumerate();
+            x.for_each(|(number, x)| row(number, x));
+        } else {
+            full.chunks_exact_mut(self.inputs).enumerate().for_each(|(number, x)| row(number, x));
+        }
+    }
+
+    /// [`Linear::apply`] for a left-hand side that is there.
+    pub(crate) fn multiply(
+        &self,
+        isa: Isa,
+        team: Team,
+        rows: usize,
+        operand: &Operand,
+        y: &mut [f32],
+        store: Store,
+    ) {
+        let (stride, width) = (self.inputs, self.width());
         let lanes = match &self.weights {
             Weights::Full(lanes) => Packed::Full(lanes),
             Weights::Half(lanes) => Packed::Half(lanes),
             Weights::Pairs(pairs) => {
-                operand.half.fill_by(isa, team, (rows, inputs), &mut operand.full, row);
-                let depth = half::pairs(inputs);
-                let panels = HalfPanels { pairs, stride: depth, count, depth, ahead: None };
-                half::multiply(isa, team, &operand.half, panels, y, width, store);
+                half::multiply(isa, team, &operand.half, self.panels(pairs), y, width, store);
                 return self.add_bias(rows, y);
             }
         };
-        operand.full.resize(rows * inputs, 0.0);
-        if team == Team::Pool && rows > ROWS_AT_ONCE {
-            let x = operand.full.par_chunks_exact_mut(inputs).with_min_len(ROWS_AT_ONCE).enumerate();
-            x.for_each(|(number, x)| row(number, x));
-        } else {
-            operand.full.chunks_exact_mut(inputs).enumerate().for_each(|(number, x)| row(number, x));
-        }
-        let x = Rows { data: &operand.full, stride: inputs, count: rows };
-        let panels = Panels { lanes, stride: inputs, count, depth: inputs };
+        let x = Rows { data: &operand.full, stride, count: rows };
+        let panels = Panels { lanes, stride, count: self.outputs.div_ceil(LANES), depth: stride };
         simd::multiply(isa, team, x, panels, y, width, store);
         self.add_bias(rows, y);
+    }
+
+    /// The left-hand side of the products of `next`: `fold(x · Wᵀ + b)`, `x` being written by `row`. `fold` gets outputs of two
+    /// panels in turn and makes half as many numbers of them. `wide` and `operand` are room to work in.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two operands, what is between them, and the room to work in are separate things"
+    )]
+    pub(crate) fn fold(
+        &self,
+        isa: Isa,
+        team: Team,
+        rows: usize,
+        row: impl Fn(usize, &mut [f32]) + Sync,
+        fold: impl Fn(&[f32], &mut [f32]) + Sync,
+        wide: &mut Vec<f32>,
+        operand: &mut Operand,
+        (next, to): (&Self, &mut Operand),
+    ) {
+        if let (Weights::Pairs(pairs), Weights::Pairs(_)) = (&self.weights, &next.weights) {
+            self.fill(isa, team, rows, row, operand);
+            let biased = |column: usize, sums: &mut [f32], out: &mut [f32]| {
+                if let Some(bias) = &self.bias {
+                    sums.iter_mut().zip(&bias[column..]).for_each(|(sum, bias)| *sum += bias);
+                }
+                fold(sums, out);
+            };
+            let (x, w) = (&operand.half, self.panels(pairs));
+            return half::multiply_folded(isa, team, x, w, next.inputs, &mut to.half, biased);
+        }
+        let width = self.width();
+        wide.resize(rows * width, 0.0);
+        self.apply(isa, team, rows, row, wide, Store::Replace, operand);
+        let folded = |number: usize, out: &mut [f32]| fold(&wide[number * width..][..width], out);
+        next.fill(isa, team, rows, folded, to);
+    }
+
+    fn panels<'w>(&self, pairs: &'w [Pairs]) -> HalfPanels<'w> {
+        let depth = half::pairs(self.inputs);
+        HalfPanels { pairs, stride: depth, count: self.outputs.div_ceil(LANES), depth, ahead: None }
     }
 
     fn add_bias(&self, rows: usize, y: &mut [f32]) {
@@ -321,8 +444,8 @@ mod tests {
         // 21 + 30 outputs: panels cross the border between the matrices and the last one is not full.
         let (a, b) = (numbers(1, 21 * 10), numbers(2, 30 * 10));
         let source = Memory::new([("a", vec![21, 10], a.clone()), ("b", vec![30, 10], b.clone())]);
-        let linear =
-            Linear::load(&source, &[("a".into(), 21), ("b".into(), 30)], 10, Precision::Source).unwrap();
+        let parts = [("a".into(), 21), ("b".into(), 30)];
+        let linear = Linear::load(&source, &Matrices::behind(&parts), 10, Precision::Source).unwrap();
         assert_eq!(linear.width(), 64);
         let all: Vec<f32> = a.into_iter().chain(b).collect();
         let mut row = vec![0.0; 10];
@@ -346,7 +469,9 @@ mod tests {
         let (inputs, outputs) = (1000, 300);
         let w = numbers(4, inputs * outputs);
         let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
-        let linear = Linear::load(&source, &[("w".into(), outputs)], inputs, Precision::Source).unwrap();
+        let linear =
+            Linear::load(&source, &Matrices::behind(&[("w".into(), outputs)]), inputs, Precision::Source)
+                .unwrap();
         assert!(inputs * outputs > READ_AT_ONCE, "or there would be one group");
         let mut row = vec![0.0; inputs];
         for (i, want) in w.chunks(inputs).enumerate() {
@@ -361,8 +486,9 @@ mod tests {
         let w = numbers(5, inputs * outputs);
         let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
         let parts = [("w".into(), outputs)];
-        let full = Linear::load(&source, &parts, inputs, Precision::Source).unwrap();
-        let half = Linear::load(&source, &parts, inputs, Precision::Bf16).unwrap();
+        let matrix = Matrices::behind(&parts);
+        let full = Linear::load(&source, &matrix, inputs, Precision::Source).unwrap();
+        let half = Linear::load(&source, &matrix, inputs, Precision::Bf16).unwrap();
         assert_eq!(full.bytes(), 2 * half.bytes());
         let mut row = vec![0.0; inputs];
         for (i, want) in w.chunks(inputs).enumerate() {

@@ -1,7 +1,7 @@
 //! The feed-forward block: down(silu(gate(x)) · up(x)).
 
 use super::elementwise;
-use super::linear::{Linear, Operand};
+use super::linear::{Linear, Matrices, Operand};
 use super::norm::Norm;
 use super::simd::{Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
@@ -11,11 +11,10 @@ use crate::isa::Isa;
 /// Weights of one feed-forward block.
 #[derive(Debug)]
 pub(crate) struct Mlp {
-    /// `[2 · intermediate, hidden]`: the gate, then the up projection.
+    /// `[2 · intermediate, hidden]`: a panel of the gate and one of the up projection in turn.
     gate_up: Linear,
     /// `[hidden, intermediate]`
     down: Linear,
-    intermediate: usize,
 }
 
 impl Mlp {
@@ -29,18 +28,16 @@ impl Mlp {
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
         let name = |part: &str| format!("{prefix}.mlp.{part}_proj.weight").into();
         let bias = |part: &str| format!("{prefix}.mlp.{part}_proj.bias").into();
-        let mut gate_up = Linear::load(
-            source,
-            &[(name("gate"), intermediate), (name("up"), intermediate)],
-            hidden,
-            precision,
-        )?;
-        let mut down = Linear::load(source, &[(name("down"), hidden)], intermediate, precision)?;
+        let (pair, one) =
+            ([(name("gate"), intermediate), (name("up"), intermediate)], [(name("down"), hidden)]);
+        let (pair, one) = (Matrices::in_turn(&pair), Matrices::behind(&one));
+        let mut gate_up = Linear::load(source, &pair, hidden, precision)?;
+        let mut down = Linear::load(source, &one, intermediate, precision)?;
         if config.biases.mlp {
-            gate_up = gate_up.with_bias(source, &[bias("gate"), bias("up")])?;
-            down = down.with_bias(source, &[bias("down")])?;
+            gate_up = gate_up.with_bias(source, &pair, &[bias("gate"), bias("up")])?;
+            down = down.with_bias(source, &one, &[bias("down")])?;
         }
-        Ok(Self { gate_up, down, intermediate })
+        Ok(Self { gate_up, down })
     }
 
     /// Bytes of the packed weights.
@@ -48,7 +45,7 @@ impl Mlp {
         self.gate_up.bytes() + self.down.bytes()
     }
 
-    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(norm(residual))`. `wide` and `operand`
+    /// Adds the block's output to the residual stream: `residual[rows, width] += mlp(norm(residual))`. `wide` and `operands`
     /// are room to work in.
     pub(crate) fn add(
         &self,
@@ -57,17 +54,13 @@ impl Mlp {
         norm: &Norm,
         residual: &mut [f32],
         wide: &mut Vec<f32>,
-        operand: &mut Operand,
+        operands: &mut [Operand; 2],
     ) {
         let rows = residual.len() / self.down.width();
-        let width = self.gate_up.width();
-        wide.resize(rows * width, 0.0);
+        let [operand, gated] = operands;
         let normed = |number: usize, out: &mut [f32]| norm.row(isa, residual, number, out);
-        self.gate_up.apply(isa, team, rows, normed, wide, Store::Replace, operand);
-        let gated = |number: usize, out: &mut [f32]| {
-            let (gate, rest) = wide[number * width..][..width].split_at(self.intermediate);
-            elementwise::silu_times(isa, gate, &rest[..self.intermediate], out);
-        };
-        self.down.apply(isa, team, rows, gated, residual, Store::Add, operand);
+        let gate = |gate_up: &[f32], out: &mut [f32]| elementwise::silu_times(isa, gate_up, out);
+        self.gate_up.fold(isa, team, rows, normed, gate, wide, operand, (&self.down, gated));
+        self.down.multiply(isa, team, rows, gated, residual, Store::Add);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
 pub(crate) use half::{BLOCK, Pairs};
 pub use linear::matmul_gflops;
-pub(crate) use linear::{Linear, packed_bytes};
+pub(crate) use linear::{Linear, Matrices, packed_bytes};
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};
 pub(crate) use norm::Norm;

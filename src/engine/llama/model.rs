@@ -49,9 +49,9 @@ pub(crate) struct Room {
     /// The residual stream, `[rows, hidden in whole panels]`.
     residual: Vec<f32>,
     attention: AttentionRoom,
-    /// `[rows, twice the intermediate size in whole panels]`
+    /// `[rows, twice the intermediate size in whole panels]`, where the gate is not folded at once.
     wide: Vec<f32>,
-    operand: Operand,
+    operands: [Operand; 2],
     /// `[rows whose logits are wanted, vocab in whole panels]`
     logits: Vec<f32>,
     /// Where each row broke down.
@@ -96,7 +96,7 @@ impl Llama {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
-        let Room { residual, attention, wide, operand, logits, broken } = room;
+        let Room { residual, attention, wide, operands, logits, broken } = room;
         residual.resize(rows * stream, 0.0);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
         for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
@@ -116,9 +116,9 @@ impl Llama {
                 attention_norm,
                 residual,
                 attention,
-                operand,
+                &mut operands[0],
             );
-            mlp.add(isa, team, mlp_norm, residual, wide, operand);
+            mlp.add(isa, team, mlp_norm, residual, wide, operands);
             note(broken, residual, stream, Breakdown::Layer(number));
         }
         // Only the last rows of a piece go on; these rows are moved to the front.
@@ -136,7 +136,7 @@ impl Llama {
         let width = self.head.width();
         logits.resize(wanted * width, 0.0);
         let normed = |number: usize, out: &mut [f32]| self.norm.row(isa, residual, number, out);
-        self.head.apply(isa, team, wanted, normed, logits, Store::Replace, operand);
+        self.head.apply(isa, team, wanted, normed, logits, Store::Replace, &mut operands[0]);
     }
 
     /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens

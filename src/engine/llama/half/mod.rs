@@ -27,6 +27,7 @@ use super::simd::{LANES, Rows, Store, Team, parts};
 use crate::dtype::half_bits;
 use crate::isa::{Halves, Isa, Kind};
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops::Range;
 
 /// `k` that are summed together: depth is padded to a multiple of it.
@@ -198,6 +199,79 @@ pub(crate) fn multiply(
             // SAFETY: as above; the parts' column ranges do not overlap, so no element of `y` has two writers.
             unsafe { columns(isa, x, w, range, out, store) };
         });
+    }
+}
+
+/// Numbers of a product that are kept, for all rows, until they are folded: they stay in a core's cache.
+const FOLDED_AT_ONCE: usize = 32 << 10;
+
+/// `to[rows, depth] = fold(x[rows, …] · w)`, rounded. `fold` makes 16 numbers of what two panels give for a row, the first panel
+/// being even: it gets the column where they begin, the sums of some panels, which it may change, and room for half as many
+/// numbers, or for those that are left of `depth`. Of the product nothing else is kept.
+///
+/// # Panics
+/// If `w` has not two panels for every 16 of `depth`.
+pub(crate) fn multiply_folded(
+    isa: Isa,
+    team: Team,
+    x: &Rounded,
+    w: HalfPanels<'_>,
+    depth: usize,
+    to: &mut Rounded,
+    fold: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    /// Panels that make a block of `to`.
+    const TURN: usize = 2 * BLOCK / LANES;
+    thread_local! {
+        /// Sums, and what is made of one row of them.
+        static ROOM: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    }
+    assert!(w.count == 2 * depth.div_ceil(LANES), "two panels for every 16 numbers");
+    to.shape(x.count, depth);
+    let (blocks, count) = (to.blocks, x.count);
+    let parts = parts(team, count * 2 * w.depth * w.count * LANES, blocks);
+    let at_once = (FOLDED_AT_ONCE / (count.max(1) * TURN * LANES)).clamp(1, blocks.div_ceil(parts));
+    let tiles = Tiles(to.data.as_mut_ptr());
+    let work = |group: usize| {
+        let range = group * at_once..blocks.min((group + 1) * at_once);
+        let first = range.start * TURN;
+        let panels = w.count.min(range.end * TURN) - first;
+        let w = HalfPanels { pairs: &w.pairs[first * w.stride..], count: panels, ..w };
+        ROOM.with_borrow_mut(|(sums, out)| {
+            let width = panels * LANES;
+            sums.resize(sums.len().max(count * width), 0.0);
+            out.resize(out.len().max(at_once * BLOCK), 0.0);
+            multiply(isa, Team::Alone, x, w, sums, width, Store::Replace);
+            let out = &mut out[..depth.min(range.end * BLOCK) - range.start * BLOCK];
+            for (number, sums) in sums.chunks_exact_mut(width).take(count).enumerate() {
+                fold(first * LANES, sums, out);
+                // SAFETY: `to` has these tiles of `blocks` blocks; of each, a group has blocks of its own.
+                let tile = unsafe { tiles.part(number / TILE * blocks + range.start, range.len()) };
+                round(isa, out, tile, number % TILE);
+            }
+        });
+    };
+    let groups = blocks.div_ceil(at_once);
+    if parts < 2 { (0..groups).for_each(work) } else { (0..groups).into_par_iter().for_each(work) }
+}
+
+/// Tiles of rows that several threads write, each blocks of its own.
+struct Tiles(*mut [u16; BLOCK]);
+
+// SAFETY: the pointer is only used by `multiply_folded`, which gives each thread blocks of its own.
+unsafe impl Send for Tiles {}
+// SAFETY: as above.
+unsafe impl Sync for Tiles {}
+
+impl Tiles {
+    /// `count` blocks of a tile, counted over all tiles.
+    ///
+    /// # Safety
+    /// They must exist, and nobody else may use them meanwhile.
+    #[expect(clippy::mut_from_ref, reason = "whoever calls this answers for the blocks being nobody else's")]
+    unsafe fn part(&self, block: usize, count: usize) -> &mut [[u16; BLOCK]] {
+        // SAFETY: by the contract; a block has a row of each of a tile's rows.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(block * TILE), count * TILE) }
     }
 }
 

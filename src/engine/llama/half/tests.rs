@@ -92,6 +92,60 @@ fn a_row_has_the_same_bits_alone_with_any_rows_beside_it_and_shared_among_thread
 }
 
 #[test]
+fn a_folded_product_is_the_product_folded() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+    let fold = |sums: &[f32], out: &mut [f32]| {
+        for (out, two) in out.chunks_mut(LANES).zip(sums.chunks(2 * LANES)) {
+            let (a, b) = two.split_at(LANES);
+            out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = a - 2.0 * b);
+        }
+    };
+    // Of the result: one block and a part of one, several groups of blocks, a last block with one panel.
+    let shapes: [(usize, usize, usize); 5] =
+        [(1, 40, 30), (37, 64, 100), (250, 32, 1000), (70, 96, 2000), (3, 32, 16)];
+    for (rows, depth, to_depth) in shapes {
+        let columns = to_depth.div_ceil(LANES) * 2 * LANES;
+        let (x, w) = (numbers(7, rows * depth), numbers(8, depth * columns));
+        let packed = pack(&w, depth, columns);
+        for isa in Isa::available() {
+            let sums = product(isa, Team::Alone, &x, rows, &packed, depth, None);
+            let mut folded = vec![0.0; rows * to_depth];
+            for (out, sums) in folded.chunks_mut(to_depth).zip(sums.chunks(columns)) {
+                fold(sums, out);
+            }
+            let (mut want, mut rounded) = (Rounded::default(), Rounded::default());
+            want.fill(isa, Rows { data: &folded, stride: to_depth, count: rows }, to_depth);
+            rounded.fill(isa, Rows { data: &x, stride: depth, count: rows }, depth);
+            let w = HalfPanels {
+                pairs: &packed,
+                stride: pairs(depth),
+                count: columns / LANES,
+                depth: pairs(depth),
+                ahead: None,
+            };
+            for team in [Team::Alone, Team::Pool] {
+                let mut got = Rounded::default();
+                pool.install(|| {
+                    multiply_folded(isa, team, &rounded, w, to_depth, &mut got, |column, sums, out| {
+                        assert!(column % (4 * LANES) == 0 && sums.len() >= 2 * out.len());
+                        fold(sums, out);
+                    });
+                });
+                let rows_of = |r: &Rounded| -> Vec<[u16; BLOCK]> {
+                    let at = |row: usize, block: usize| (row / TILE * r.blocks + block) * TILE + row % TILE;
+                    (0..rows)
+                        .flat_map(|row| (0..r.blocks).map(move |block| (row, block)))
+                        .map(|(row, block)| r.data[at(row, block)])
+                        .collect()
+                };
+                assert_eq!((got.blocks, got.count), (want.blocks, want.count));
+                assert!(rows_of(&got) == rows_of(&want), "{isa:?} {team:?} {rows}x{depth}x{to_depth}");
+            }
+        }
+    }
+}
+
+#[test]
 fn zeros_behind_the_last_number_change_nothing_and_nan_spreads_within_its_row() {
     let (rows, depth, columns) = (5, 50, 64);
     let (mut x, w) = (numbers(5, rows * depth), numbers(6, depth * columns));

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use thiserror::Error;
 
 /// A failed file operation.
@@ -177,6 +177,21 @@ fn name(path: &Path) -> String {
     path.file_name().map_or_else(|| "file".to_owned(), |n| n.to_string_lossy().into_owned())
 }
 
+/// Which file one is, and in which state: as long as nobody writes to it or puts another in its place, this is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// Its bytes.
+    pub len: u64,
+    /// When its content changed, which may be set to anything.
+    pub modified: SystemTime,
+    /// When content or status changed, which is set by the system alone.
+    pub changed: SystemTime,
+}
+
 /// A file opened for reading at offsets, from any thread.
 #[derive(Debug)]
 pub struct ReadAt {
@@ -206,6 +221,19 @@ impl ReadAt {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file this is, in which state; none where the file system does not tell.
+    pub fn identity(&self) -> Option<Identity> {
+        let found = self.file.metadata().ok()?;
+        let changed = Duration::new(found.ctime().try_into().ok()?, found.ctime_nsec().try_into().ok()?);
+        Some(Identity {
+            device: found.dev(),
+            inode: found.ino(),
+            len: found.len(),
+            modified: found.modified().ok()?,
+            changed: SystemTime::UNIX_EPOCH + changed,
+        })
     }
 
     /// Fills `out` from `offset`; too short a file is an error.

@@ -217,6 +217,12 @@ pub enum CheckpointError {
         /// The tensor that is missing or has another shape.
         cause: Box<CheckpointError>,
     },
+    /// A file of weights is not what it was when it was opened.
+    #[error("`{}` was changed while it was in use; run the command again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// The output is there already.
     #[error("`{}` exists already; choose another output folder or remove it", path.display())]
     OutputExists {

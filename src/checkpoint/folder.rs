@@ -52,6 +52,11 @@ pub struct Folder {
 impl Folder {
     /// Opens a model folder and checks config, names, shapes and sizes. Reads headers only.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        Self::open_known(path, None)
+    }
+
+    /// The same, where digests of weights that were read before are kept in the folder `known`.
+    pub(super) fn open_known(path: &Path, known: Option<&Path>) -> Result<Self, CheckpointError> {
         if !files::is_folder(path) {
             return Err(CheckpointError::NotAFolder { path: path.to_owned() });
         }
@@ -62,6 +67,9 @@ impl Folder {
             weights.drop_alias(&"lm_head.weight".into(), &"model.embed_tokens.weight".into());
         }
         companions.config.check_file(weights.manifest(), path)?;
+        if let Some(known) = known {
+            weights.recall(known);
+        }
         Ok(Self { path: path.to_owned(), companions, weights })
     }
 

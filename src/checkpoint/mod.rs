@@ -23,6 +23,7 @@ mod error;
 mod folder;
 mod gguf;
 mod hub;
+mod known;
 mod lora;
 mod manifest;
 mod opened;

@@ -19,13 +19,16 @@ use std::time::Duration;
 pub struct OpenOptions<'a> {
     /// The hub.
     pub hub: HubOptions,
+    /// The folder where digests of weights that were read are kept, so that whoever opens the same unchanged files again need
+    /// not read them to know what they are; none to keep none.
+    pub digests: Option<PathBuf>,
     /// Who hears of downloads and warnings.
     pub watch: &'a dyn Observer,
 }
 
 impl Default for OpenOptions<'static> {
     fn default() -> Self {
-        Self { hub: HubOptions::default(), watch: &Silent }
+        Self { hub: HubOptions::default(), digests: None, watch: &Silent }
     }
 }
 
@@ -74,7 +77,7 @@ impl Checkpoint {
     /// What is no path is looked for in the hub's cache, and fetched from the hub if it is not there.
     pub fn open(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<Self, CheckpointError> {
         let place = locate(&reference.base, &hub::Kind::Model, options)?;
-        let (path, companions, mut weights) = open_base(&place)?;
+        let (path, companions, mut weights) = open_base(&place, options.digests.as_deref())?;
         let mut pinned = ModelRef { base: pin(&reference.base, &place)?, adapter: None };
         if let Some(location) = &reference.adapter {
             let folder = locate(location, &hub::Kind::Adapter, options)?;
@@ -184,7 +187,7 @@ fn is_hub_id(text: &str) -> bool {
     text.split_once('/').is_some_and(|(organisation, name)| word(organisation) && word(name))
 }
 
-fn open_base(path: &Path) -> Result<Base, CheckpointError> {
+fn open_base(path: &Path, digests: Option<&Path>) -> Result<Base, CheckpointError> {
     let gguf = |path: &Path| {
         let file = Gguf::open(path)?;
         Ok((path.to_owned(), file.companions().clone(), Arc::new(file) as Arc<dyn TensorSource>))
@@ -205,7 +208,7 @@ fn open_base(path: &Path) -> Result<Base, CheckpointError> {
             }
         }
     }
-    let folder = Folder::open(path)?;
+    let folder = Folder::open_known(path, digests)?;
     Ok((path.to_owned(), folder.companions().clone(), Arc::new(folder)))
 }
 

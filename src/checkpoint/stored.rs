@@ -1,11 +1,13 @@
 //! Tensors that lie as plain elements in one or more files: what safetensors and PyTorch's zip files have in common.
 
+use super::known::Known;
 use super::passing::Passing;
 use super::{CheckpointError, Elements, Manifest, Span, TensorInfo, TensorSource};
 use crate::digest::{Canonical, Digest};
-use crate::files::ReadAt;
+use crate::files::{Identity, ReadAt};
 use crate::ids::TensorName;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::OnceLock;
 
 /// A tensor that a file's header describes.
@@ -45,6 +47,8 @@ pub(super) struct Stored {
     shards: Vec<ReadAt>,
     places: BTreeMap<TensorName, Place>,
     digest: OnceLock<Digest>,
+    /// Where the digest is kept, if it is.
+    known: Option<Known>,
 }
 
 impl Stored {
@@ -61,7 +65,26 @@ impl Stored {
                 manifest.push((name, info));
             }
         }
-        Self { manifest: manifest.into_iter().collect(), shards, places, digest: OnceLock::new() }
+        let manifest = manifest.into_iter().collect();
+        Self { manifest, shards, places, digest: OnceLock::new(), known: None }
+    }
+
+    /// Looks for the digest among those that were found before, which are kept in `folder`, and will keep it there.
+    pub(super) fn recall(&mut self, folder: &Path) {
+        let files: Option<Vec<Identity>> = self.shards.iter().map(ReadAt::identity).collect();
+        let tensors: Vec<&str> = self.manifest.iter().map(|(name, _)| name.as_str()).collect();
+        let known = files.map(|files| Known::of(folder, &format!("weights/1 {tensors:?}"), files));
+        if let Some(digest) = known.as_ref().and_then(Known::get) {
+            self.digest = OnceLock::from(digest);
+        }
+        self.known = known;
+    }
+
+    /// Takes note of bytes that were read, where their digest is not known yet.
+    fn pass(&self, place: &Place, start: usize, bytes: &[u8]) {
+        if self.digest.get().is_none() {
+            place.hash.pass(start, bytes);
+        }
     }
 
     /// Reads the stored bytes of elements from `start` on, in row-major order.
@@ -128,7 +151,7 @@ impl TensorSource for Stored {
         let place = &self.places[name];
         info.dtype.widen_from(out, |bytes| {
             self.read_bytes(place, info, span.start, bytes)?;
-            place.hash.pass(span.start * info.dtype.size(), bytes);
+            self.pass(place, span.start * info.dtype.size(), bytes);
             Ok(())
         })
     }
@@ -138,12 +161,16 @@ impl TensorSource for Stored {
         let place = &self.places[name];
         let bytes = out.reset(info.dtype, span.len);
         self.read_bytes(place, info, span.start, bytes)?;
-        place.hash.pass(span.start * info.dtype.size(), bytes);
+        self.pass(place, span.start * info.dtype.size(), bytes);
         Ok(())
     }
 
     /// Digest of every tensor's name, type, shape and bytes; neither the split into shards nor the file format matters.
     fn digest(&self) -> Result<Digest, CheckpointError> {
+        let now = || self.shards.iter().map(ReadAt::identity);
+        if let Some(shard) = self.known.as_ref().and_then(|known| known.changed(now())) {
+            return Err(CheckpointError::Changed { path: self.shards[shard].path().to_owned() });
+        }
         if let Some(known) = self.digest.get() {
             return Ok(*known);
         }
@@ -158,6 +185,12 @@ impl TensorSource for Stored {
                 .text("shape", &format!("{:?}", info.shape))
                 .bytes("data", hash.as_bytes());
         }
-        Ok(*self.digest.get_or_init(|| form.finish()))
+        let digest = *self.digest.get_or_init(|| form.finish());
+        if let Some(known) = &self.known
+            && known.changed(now()).is_none()
+        {
+            known.put(digest);
+        }
+        Ok(digest)
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, settings: &Settings, output: &Output) -> Result<E
             jobs.push((target, attack.askable()));
         }
     }
-    let model = Model::open(reference, settings.hub(), output)?;
+    let model = Model::open(reference, &settings.open(output))?;
     let mut subject = lab.subject(&model)?;
     let mut done = Vec::new();
     for (target, job) in &jobs {

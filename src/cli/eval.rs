@@ -84,7 +84,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
     }
     let mut subject = match server {
         Some(server) => lab.served(server),
-        None => lab.subject(&Model::open(&args.model, settings.hub(), output)?)?,
+        None => lab.subject(&Model::open(&args.model, &settings.open(output))?)?,
     };
     let mut rows = Vec::new();
     for (id, items) in ids.iter().zip(&items) {

@@ -33,7 +33,7 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     }
     let choice = settings::engine(args.engine, args.device.device)?;
     let prompts = prompts(args)?;
-    let model = Model::open(&args.model, settings.hub(), output)?;
+    let model = Model::open(&args.model, &settings.open(output))?;
     let texts = framed(args, &model, &prompts)?;
     let requests: Vec<Request> = texts
         .into_iter()

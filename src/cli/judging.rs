@@ -60,7 +60,7 @@ impl Judge {
                 let needs = "asks a chat model; name its server with --base-url";
                 return Err(ExperimentError::WrongJudge { annotator: annotator.name, needs }.into());
             }
-            let model = Model::open(checkpoint, settings.hub(), output)?;
+            let model = Model::open(checkpoint, &settings.open(output))?;
             return Ok(Self { annotator, order, witness: Witness::Checkpoint(Box::new(model)) });
         }
         let named = asked.model.is_some() || asked.server.base_url.is_some();
@@ -70,7 +70,7 @@ impl Judge {
                 None => settings.home()?,
             };
             let reference = ModelRef::parse_in(name, folder).map_err(ExperimentError::from)?;
-            let model = Model::open(&reference, settings.hub(), output)?;
+            let model = Model::open(&reference, &settings.open(output))?;
             return Ok(Self { annotator, order, witness: Witness::Checkpoint(Box::new(model)) });
         }
         let flag = asked.model_flag;

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Merge, settings: &Settings, output: &Output) -> Result<
     if files::exists(out) {
         return Err(ExperimentError::from(CheckpointError::OutputExists { path: out.to_owned() }).into());
     }
-    let model = Model::asked(&asked, Bounds { out: Some(out), memory: args.memory }, settings.hub(), output)?;
+    let model = Model::asked(&asked, Bounds { out: Some(out), memory: args.memory }, &settings.open(output))?;
     let options = WriteOptions { shard_bytes: args.shard_size, allow_nan: args.allow_nan };
     model.write(out, &options, output)?;
     let manifest = model.weights.manifest();

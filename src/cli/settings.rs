@@ -23,6 +23,7 @@ pub(super) struct Settings {
     search_path: Vec<PathBuf>,
     /// Where models that are not on disk come from.
     hub: HubOptions,
+    digests: Option<PathBuf>,
     /// This program, which starts itself again to confine others.
     program: PathBuf,
 }
@@ -46,7 +47,7 @@ impl Settings {
         };
         let search_path =
             std::env::var_os("PATH").map(|p| std::env::split_paths(&p).collect()).unwrap_or_default();
-        Ok(Self { home, search_path, hub: hub_options(), program })
+        Ok(Self { home, search_path, hub: hub_options(), digests: digests(), program })
     }
 
     /// Where models that are not on disk come from.
@@ -56,7 +57,7 @@ impl Settings {
 
     /// How models are looked for.
     pub(super) fn open<'o>(&self, output: &'o Output) -> OpenOptions<'o> {
-        OpenOptions { hub: self.hub.clone(), watch: output }
+        OpenOptions { hub: self.hub.clone(), digests: self.digests.clone(), watch: output }
     }
 
     /// The folder of the project's own files.
@@ -210,6 +211,18 @@ fn key(variable: &str) -> Result<Option<Secret>, Failure> {
 
 pub(super) fn limits(flags: &LimitFlags) -> Limits {
     Limits { memory: flags.memory, sequences: flags.batch.0 }
+}
+
+/// Where digests of weights are kept between commands: `$M3_CACHE/digests`, or in the user's cache; nowhere if `M3_CACHE` is empty.
+fn digests() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let cache = match std::env::var_os("M3_CACHE") {
+        Some(cache) => Some(PathBuf::from(cache)).filter(|cache| !cache.as_os_str().is_empty()),
+        None => {
+            folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache"))).map(|c| c.join("m3"))
+        }
+    };
+    cache.map(|cache| cache.join("digests"))
 }
 
 /// The variables that every tool of the hub reads (huggingface_hub, "Environment variables").

@@ -86,7 +86,7 @@ pub fn forecast(
     watch: &dyn Observer,
 ) -> Result<Forecast, ExperimentError> {
     let jobs = if table == "table7" { table7::jobs() } else { table1::jobs() };
-    let offline = OpenOptions { hub: HubOptions { offline: true, ..hub.clone() }, watch };
+    let offline = OpenOptions { hub: HubOptions { offline: true, ..hub.clone() }, digests: None, watch };
     let mut models = Vec::new();
     for name in ["base", "lm", "math", "code"] {
         let reference = manifest.model(name, table)?.parse()?;

@@ -2,7 +2,7 @@
 
 use super::{ExperimentError, Weights};
 use crate::checkpoint::{
-    Checkpoint, Companions, Gguf, HubOptions, ModelRef, OpenOptions, WriteOptions, write_checkpoint,
+    Checkpoint, Companions, Gguf, ModelRef, OpenOptions, WriteOptions, write_checkpoint,
 };
 use crate::event::{Event, Observer};
 use crate::files;
@@ -46,16 +46,11 @@ pub fn recipe_file(reference: &ModelRef) -> Option<&Path> {
 impl Model {
     /// Opens what `reference` names: a file that is no GGUF file is a recipe (the seed of mergekit's random methods is 0),
     /// everything else a checkpoint.
-    pub fn open(
-        reference: &ModelRef,
-        hub: &HubOptions,
-        watch: &dyn Observer,
-    ) -> Result<Self, ExperimentError> {
+    pub fn open(reference: &ModelRef, options: &OpenOptions<'_>) -> Result<Self, ExperimentError> {
         if let Some(path) = recipe_file(reference) {
-            return Self::asked(&Asked::read(path, 0)?, Bounds::default(), hub, watch);
+            return Self::asked(&Asked::read(path, 0)?, Bounds::default(), options);
         }
-        let options = OpenOptions { hub: hub.clone(), watch };
-        Ok(Self::checkpoint(&Checkpoint::open(reference, &options)?))
+        Ok(Self::checkpoint(&Checkpoint::open(reference, options)?))
     }
 
     /// A checkpoint of any kind as it is.
@@ -73,10 +68,10 @@ impl Model {
     pub fn asked(
         asked: &Asked,
         bounds: Bounds<'_>,
-        hub: &HubOptions,
-        watch: &dyn Observer,
+        options: &OpenOptions<'_>,
     ) -> Result<Self, ExperimentError> {
-        let inputs = asked.open(&OpenOptions { hub: hub.clone(), watch })?;
+        let watch = options.watch;
+        let inputs = asked.open(options)?;
         let plan = asked.plan(&inputs, watch)?;
         if let Some(out) = bounds.out {
             check_room(out, &plan)?;

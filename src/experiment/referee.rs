@@ -26,7 +26,7 @@ impl Referee {
             let needs = "asks a chat model; the judge of a suite is a checkpoint, which needs an annotator by log_likelihood";
             return Err(ExperimentError::WrongJudge { annotator: annotator.name, needs });
         }
-        let model = Model::open(&asked.checkpoint.parse()?, &options.hub, options.watch)?;
+        let model = Model::open(&asked.checkpoint.parse()?, options)?;
         Ok(Some(Self { annotator, model, reference: OutputsFile::read(&asked.reference)? }))
     }
 

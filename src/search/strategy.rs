@@ -126,7 +126,7 @@ pub struct Race {
 
 impl Default for Race {
     fn default() -> Self {
-        Self { first: 0.05, growth: 2.0, keep: 1.0 / 3.0, sigmas: 3.0, items: 0 }
+        Self { first: 0.02, growth: 2.0, keep: 0.55, sigmas: 3.0, items: 0 }
     }
 }
 

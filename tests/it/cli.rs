@@ -114,6 +114,7 @@ impl Project {
             .arg("--home")
             .arg(home())
             .current_dir(self.dir.path())
+            .env("M3_CACHE", "") // nothing is left outside the project's folder
             .env("HF_HUB_OFFLINE", "1") // a folder that is missing is not looked for elsewhere
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

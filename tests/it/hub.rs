@@ -237,6 +237,7 @@ fn a_stopped_download_does_not_go_on_behind_the_back() {
             endpoint: Some(hub.address.clone()),
             ..HubOptions::default()
         },
+        digests: None,
         watch,
     };
     let reference = "org/tiny".parse().unwrap();

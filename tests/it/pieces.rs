@@ -1,7 +1,7 @@
 //! Whatever the number of threads, and in whatever pieces it is read: a merge has the same bytes, by every method.
 
 use crate::tiny_model::TinyModel;
-use m3::checkpoint::{HubOptions, OpenOptions, Span, TensorSource};
+use m3::checkpoint::{OpenOptions, Span, TensorSource};
 use m3::event::Silent;
 use m3::merge::{Inputs, MergedView, Mergekit, Plan, Recipe};
 use proptest::prelude::*;
@@ -109,7 +109,7 @@ fn family(folder: &Path) -> Vec<Vec<u32>> {
 }
 
 fn options() -> OpenOptions<'static> {
-    OpenOptions { hub: HubOptions::default(), watch: &Silent }
+    OpenOptions::default()
 }
 
 #[test]

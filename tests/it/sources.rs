@@ -1,6 +1,6 @@
 //! Where a model may come from: PyTorch's `.bin`, GGUF, a LoRA adapter on top; and what each says of broken files.
 
-use crate::cli::Project;
+use crate::cli::{Project, home};
 use crate::formats::{self, Named};
 use crate::tiny_model::TinyModel;
 use candle_core::quantized::GgmlDType;
@@ -549,4 +549,45 @@ fn damaged_files_are_errors_and_never_panics() {
             .count();
         assert!(sound < 1800, "case {number}: {sound} of 2000 damaged files were accepted");
     }
+}
+
+#[test]
+fn weights_that_did_not_change_are_not_read_again_for_their_digest() {
+    let project = Project::new();
+    let (model, known) = (project.path("model"), project.path("digests"));
+    std::fs::create_dir(&model).unwrap();
+    for file in std::fs::read_dir(home().join("models/tiny/math")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), model.join(file.file_name())).unwrap();
+    }
+    let weights = model.join("model.safetensors");
+    let open = || {
+        let options = OpenOptions { digests: Some(known.clone()), ..OpenOptions::default() };
+        Checkpoint::open(&model.to_str().unwrap().parse().unwrap(), &options).unwrap()
+    };
+    let kept = || std::fs::read_dir(&known).map_or(0, Iterator::count);
+    // A file that was written a moment ago may be written again without its time moving.
+    let first = open().digest().unwrap();
+    assert_eq!((kept(), first), (0, Checkpoint::open_path(&model).unwrap().digest().unwrap()));
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!((open().digest().unwrap(), kept()), (first, 1));
+    // What is kept is believed, so nothing was read.
+    let other = m3::digest::Digest::of_bytes(b"another");
+    let entry = std::fs::read_dir(&known).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(&entry, format!("\"{other}\"\n")).unwrap();
+    let opened = open();
+    assert_eq!(opened.digest().unwrap(), other);
+    // One byte changes and the file's time is set back: it is another file all the same.
+    let before = std::fs::metadata(&weights).unwrap().modified().unwrap();
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    std::fs::File::options().write(true).open(&weights).unwrap().set_modified(before).unwrap();
+    let changed = open().digest().unwrap();
+    assert!(changed != other && changed != first);
+    let error = opened.digest().unwrap_err().to_string();
+    assert!(error.contains("model.safetensors` was changed while it was in use"), "{error}");
+    // A kept digest that is damaged is none.
+    std::fs::write(&entry, "?").unwrap();
+    assert_eq!(open().digest().unwrap(), changed);
 }

@@ -35,10 +35,10 @@ impl Cut {
     /// No element.
     pub(in crate::merge) const NONE: Self = Self { key: u32::MAX, ties_before: 0 };
 
-    /// Whether an element is in.
+    /// The least key of an element at `place` that is in.
     #[inline(always)]
-    pub(in crate::merge) fn keeps(self, key: u32, place: u64) -> bool {
-        key > self.key || (key == self.key && place < self.ties_before)
+    pub(in crate::merge) fn least_at(self, place: u64) -> u32 {
+        if place < self.ties_before { self.key } else { self.key.saturating_add(1) }
     }
 }
 

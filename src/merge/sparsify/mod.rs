@@ -57,34 +57,18 @@ impl Keep {
         match (self.mask, draws) {
             (Mask::All, _) => {}
             (Mask::Random { .. } | Mask::Ranked { .. }, None) => delta.fill(F::ZERO),
-            (Mask::Largest(cut), _) if cut.ties_before == u64::MAX => {
-                for x in &mut *delta {
-                    *x = if key(x.to_f32()) >= cut.key { *x } else { F::ZERO };
-                }
-            }
-            (Mask::Largest(cut), _) => {
-                for (i, x) in (start..).zip(&mut *delta) {
-                    if !cut.keeps(key(x.to_f32()), i) {
-                        *x = F::ZERO;
-                    }
-                }
-            }
-            (Mask::Between { low, high }, _) => {
-                for (i, x) in (start..).zip(&mut *delta) {
-                    let size = key(x.to_f32());
-                    if !low.keeps(size, i) || high.keeps(size, i) {
-                        *x = F::ZERO;
-                    }
-                }
-            }
+            (Mask::Largest(cut), _) => between(cut, Cut::NONE, start, delta),
+            (Mask::Between { low, high }, _) => between(low, high, start, delta),
             (Mask::Random { below }, Some(draws)) => {
                 const WIDTH: usize = 512;
+                // Whole vectors of 32 bits; what no number of 32 bits reaches keeps all.
+                let Ok(below) = u32::try_from(below) else { return self.scale(delta) };
                 let mut drawn = [0u32; WIDTH];
                 for (number, part) in delta.chunks_mut(WIDTH).enumerate() {
                     let drawn = &mut drawn[..part.len()];
                     draws.fill(start + (number * WIDTH) as u64, drawn);
                     for (x, u) in part.iter_mut().zip(drawn) {
-                        *x = if u64::from(*u) < below { *x } else { F::ZERO };
+                        *x = if *u < below { *x } else { F::ZERO };
                     }
                 }
             }
@@ -94,6 +78,11 @@ impl Keep {
                 }
             }
         }
+        self.scale(delta);
+    }
+
+    #[inline(always)]
+    fn scale<F: Real>(&self, delta: &mut [F]) {
         match self.factor {
             Factor::One => {}
             Factor::Times(f) => {
@@ -109,5 +98,22 @@ impl Keep {
                 }
             }
         }
+    }
+}
+
+/// Sets to zero what is not among the largest of `low`, or is among the largest of `high`. Places decide between equal
+/// magnitudes, so that the elements fall into runs in each of which a magnitude decides alone.
+#[inline(always)]
+fn between<F: Real>(low: Cut, high: Cut, start: u64, delta: &mut [F]) {
+    let end = start + delta.len() as u64;
+    let borders = [low, high].map(|cut| cut.ties_before.clamp(start, end));
+    let mut from = start;
+    for to in [borders[0].min(borders[1]), borders[0].max(borders[1]), end] {
+        let (least, most) = (low.least_at(from), high.least_at(from));
+        for x in &mut delta[(from - start) as usize..(to - start) as usize] {
+            let size = key(x.to_f32());
+            *x = if size >= least && size < most { *x } else { F::ZERO };
+        }
+        from = to;
     }
 }

@@ -102,14 +102,14 @@ impl Total<f32> for Cascade {
     #[inline(always)]
     fn add(&mut self, mut values: &[f32]) {
         while let Some(first) = values.first() {
-            if self.held == 0
-                && self.width == ROW
-                && self.added < self.rows
-                && let Some((row, others)) = values.split_first_chunk()
-            {
-                self.take_row(row);
-                values = others;
-                continue;
+            if self.held == 0 && self.width == ROW {
+                let rows = values.as_chunks().0;
+                let rows = &rows[..rows.len().min(self.rows - self.added)];
+                if !rows.is_empty() {
+                    self.take_rows(rows);
+                    values = &values[rows.len() * ROW..];
+                    continue;
+                }
             }
             self.rest[self.held] = *first;
             self.held += 1;
@@ -117,7 +117,7 @@ impl Total<f32> for Cascade {
             if self.held == self.width && self.added < self.rows {
                 self.held = 0;
                 let row = self.rest;
-                self.take_row(&row);
+                self.take_rows(&[row]);
             }
         }
     }
@@ -153,17 +153,33 @@ impl Cascade {
     }
 
     #[inline(always)]
-    fn take_row(&mut self, row: &[f32; ROW]) {
-        add(&mut self.levels[0], row);
-        self.added += 1;
+    fn take_rows(&mut self, mut rows: &[[f32; ROW]]) {
         let step = 1 << self.power;
-        if self.added.is_multiple_of(step) {
-            for level in 1..LEVELS {
-                let below = std::mem::replace(&mut self.levels[level - 1], [0.0; ROW]);
-                add(&mut self.levels[level], &below);
-                if self.added & ((step - 1) << (level as u32 * self.power)) != 0 {
-                    break;
+        while !rows.is_empty() {
+            // As many as the lowest level takes before it is emptied: its sums stay in registers.
+            let (now, later) = rows.split_at(rows.len().min(step - self.added % step));
+            let mut sums = self.levels[0];
+            for row in now {
+                for (sum, x) in sums.iter_mut().zip(row) {
+                    *sum += x;
                 }
+            }
+            self.levels[0] = sums;
+            self.added += now.len();
+            rows = later;
+            if self.added.is_multiple_of(step) {
+                self.hand_up(step);
+            }
+        }
+    }
+
+    /// Empties the lowest level, and those above it that are full, into the next ones.
+    fn hand_up(&mut self, step: usize) {
+        for level in 1..LEVELS {
+            let below = std::mem::replace(&mut self.levels[level - 1], [0.0; ROW]);
+            add(&mut self.levels[level], &below);
+            if self.added & ((step - 1) << (level as u32 * self.power)) != 0 {
+                break;
             }
         }
     }

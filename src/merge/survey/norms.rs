@@ -73,7 +73,7 @@ impl Sizes {
 
     /// Takes the next elements.
     fn add(&mut self, values: &[f32]) {
-        const STEP: usize = 256;
+        const STEP: usize = 1024;
         match self {
             Self::Cascade(total) => Isa::detect().run(
                 #[inline(always)]

@@ -10,6 +10,7 @@
 //! - `config`: what a Llama-style `config.json` says
 //! - `folder`: a Hugging Face folder, weights in one file or in shards with an index
 //! - `safetensors`, `pickle`: what such a file of weights holds, from its header
+//! - `passing`: the hash of bytes that are read in pieces; `known`: digests that commands before this one have found
 //! - `stored`: reading tensors that lie as plain elements in files
 //! - `gguf`: a GGUF file as a complete model, quantised weights included
 //! - `lora`: a base with a PEFT LoRA adapter

@@ -141,7 +141,8 @@ fn of_two<F: Real>(weights: [f64; 2], rule: Rule, a: &[F; LANES], b: &[F; LANES]
     for i in 0..LANES {
         let (a, b) = (a[i], b[i]);
         let (first_agrees, second_agrees) = (a * signs[i] > F::ZERO, b * signs[i] > F::ZERO);
-        let mean = F::narrow((a * first).widen() + (b * second).widen()) / by;
+        // From zero on, as sums of any number begin: what is left of -0 and -0 is 0.
+        let mean = F::narrow(F::Sum::ZERO + (a * first).widen() + (b * second).widen()) / by;
         let (kept_a, kept_b) =
             (if first_agrees { a } else { F::ZERO }, if second_agrees { b } else { F::ZERO });
         // One of the two is zero.

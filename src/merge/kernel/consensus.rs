@@ -163,7 +163,7 @@ mod tests {
             let bits = |x: F| x.to_f64().to_bits();
             let mut stream = Stream::new(1, "consensus", 0);
             // Few different magnitudes, so that votes are often even, and one delta or both are often zero.
-            let mut number = || F::from_f64(((stream.unit() * 9.0) as i32 - 4) as f64 * 0.3);
+            let mut number = || F::from_f64(f64::from((stream.unit() * 9.0) as i32 - 4) * 0.3);
             for weights in [[0.5, 0.5], [0.3, 0.7], [1.0, 0.0], [0.0, 0.0], [0.1, 0.3]] {
                 for zero_is_plus in [false, true] {
                     let rule = Rule { weighted: false, zero_is_plus, divisor: Divisor::Weights, scale: 1.0 };

@@ -74,7 +74,7 @@ struct Distance {
 }
 
 impl Distance {
-    fn compare(plan: Plan, want: &Tensors, inputs: &[Tensors]) -> Self {
+    fn compare(plan: &Plan, want: &Tensors, inputs: &[Tensors]) -> Self {
         let view = plan.survey(None, &Silent).unwrap();
         assert_eq!(view.manifest().len(), want.len(), "another number of tensors");
         let mut found = Self::default();
@@ -216,7 +216,7 @@ fn reference_cases_are_mergekits_numbers() {
             &names,
         );
         let all: Vec<Tensors> = names.iter().map(|n| tensors_of(n)).collect();
-        let distance = Distance::compare(plan, &under(&outputs, &format!("{id}::")), &all);
+        let distance = Distance::compare(&plan, &under(&outputs, &format!("{id}::")), &all);
         println!("{}", distance.line("merge/mergekit", id, config));
         failed.extend(complaint(config, &distance).map(|at| format!("{id}: {at}")));
     }
@@ -272,7 +272,7 @@ fn golden_cases_are_mergekits_numbers() {
                 (n.clone(), (info, floats(&t["values"])))
             })
             .collect();
-        let distance = Distance::compare(plan, &want, &all);
+        let distance = Distance::compare(&plan, &want, &all);
         println!("{}", distance.line("golden/mergekit", id, &case["config"]));
         failed.extend(complaint(&case["config"], &distance).map(|at| format!("{id}: {at}")));
     }

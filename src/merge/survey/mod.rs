@@ -100,15 +100,15 @@ pub(super) fn survey(
     let sought = surveys.filter(|_| jobs.iter().any(|job| sweeps_for_marks(job) > 0));
     let place =
         sought.map(|surveys| Ok::<_, CheckpointError>((surveys, of_marks(sources, jobs)?))).transpose()?;
-    let marks = match place.and_then(|(surveys, what)| surveys.get(what)) {
-        Some(marks) => marks,
-        None => {
-            let marks = Shared::new(survey.counted(sweeps_for_marks, Survey::marks)?);
-            if let Some((surveys, what)) = place {
-                surveys.put(what, &marks);
-            }
-            marks
+    let known = place.and_then(|(surveys, what)| surveys.get(what));
+    let marks = if let Some(known) = known {
+        known
+    } else {
+        let marks = Shared::new(survey.counted(sweeps_for_marks, Survey::marks)?);
+        if let Some((surveys, what)) = place {
+            surveys.put(what, &marks);
         }
+        marks
     };
     survey.counted(sweeps_for_angles, |survey| survey.facts(&marks))
 }

@@ -5,8 +5,8 @@
 
 Makes a base and two fine-tunes of a Llama shape with random weights (seeded, bf16), installs mergekit 0.1.5 into a virtual
 environment under --work, and merges with both from one mergekit YAML per method: wall time and peak memory of the whole
-command, the ratio, and how near m3 comes to the floor: the time in which this machine copies the same number of bytes
-(inputs once, output once, synced to disk). m3 syncs what it writes, mergekit does not. Every input is in the page cache before a
+command, the ratio, and how near m3 comes to the floor: the time in which this machine moves the same bytes by plain reading and writing
+(inputs once for every sweep that the method needs, as `m3 inspect` tells them, output once, synced to disk). m3 syncs what it writes, mergekit does not. Every input is in the page cache before a
 run. `ties_model` is the cut over the whole model with the majority sign, which the paper's program has and mergekit has not: m3
 runs it, and mergekit's `ties` stands beside it. m3 reads the inputs' digests into what it writes; it has them from the bytes that it
 merges the first time, and knows them when the same files are merged again: both are told. With --out on a file system in memory (/dev/shm) the disk plays no part. With --empty
@@ -34,6 +34,8 @@ SHAPES = {
     "7b": (4096, 11008, 32, 32, 32, 32000),
 }
 MODELS = ["base", "first", "second"]
+# How often a method has to read its inputs: for cuts, norms, votes or angles first, and to merge.
+SWEEPS = {"dare_ties": 2, "ties": 2, "ties_model": 3, "slerp": 3}
 
 
 def recipe(method: str, folder: pathlib.Path) -> pathlib.Path:
@@ -139,12 +141,12 @@ def warm(folder: pathlib.Path) -> int:
 
 
 def floor(folder: pathlib.Path, inputs: list[str], out: pathlib.Path) -> float:
-    """Seconds to read the inputs once and to write one of them, synced."""
+    """Seconds to read the inputs one after the other and to write the last of them, synced."""
     begin = time.monotonic()
     target = out / "copy.tmp"
     buffer = bytearray(1 << 22)
-    for name in inputs:
-        last = name == inputs[-1]
+    for number, name in enumerate(inputs, start=1):
+        last = number == len(inputs)
         with (folder / name / "model.safetensors").open("rb", buffering=0) as source, target.open("wb", buffering=0) as sink:
             while count := source.readinto(buffer):
                 if last:
@@ -230,7 +232,7 @@ def main() -> None:
         if args.empty:
             print(f"| {method} | – | – | – | – | {ours[2]:.3f} | – | – | – | – | – | – |", flush=True)
             continue
-        least = floor(folder, reads, place)
+        least = floor(folder, reads * SWEEPS.get(method, 1), place)
         peer = None
         if not args.no_peer:
             command = [str(venv / "bin" / "mergekit-yaml"), str(peer_recipe(method, folder)), str(out), "--allow-crimes"]

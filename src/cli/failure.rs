@@ -135,7 +135,7 @@ impl From<SandboxUnavailable> for Failure {
 
 impl From<EngineError> for Failure {
     fn from(e: EngineError) -> Self {
-        Self::Request(Box::new(e))
+        ExperimentError::from(e).into()
     }
 }
 

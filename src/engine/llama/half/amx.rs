@@ -1,8 +1,13 @@
-//! The product by AMX: 32 rows and 2 panels at once, or up to 16 rows and 4 panels. A tile is 16 rows of 64 bytes: 16 rows
-//! in a block, a block of a panel, or 16 sums of 16 rows.
+//! The product by AMX: up to 16 rows and 2 panels at once. A tile is 16 rows of 64 bytes: 16 rows in a block, a block of a
+//! panel, or 16 sums of 16 rows.
+//!
+//! Larger pieces, 32 rows and 2 panels, would load fewer tiles for each product, but keep all eight tiles in use. A core whose
+//! other half belongs to somebody else, as on rented machines, then takes twice as long: the registers behind the
+//! tiles are shared out, and what is loaded no longer passes what is multiplied. So four tiles are in use here, and none between
+//! pieces, for a tile that is known to be zero needs no register. Measurements: docs/performance.md.
 #![expect(unsafe_code, reason = "tiles are reached by assembly")]
 
-use super::{Ahead, LANES, Operands, Pairs, Store, TILE};
+use super::{LANES, Operands, Pairs, Store, TILE};
 use std::arch::asm;
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::cell::Cell;
@@ -10,29 +15,30 @@ use std::cell::Cell;
 /// Bytes of a row of a tile, and of a tile.
 const ROW: usize = size_of::<Pairs>();
 const TILE_BYTES: usize = TILE * ROW;
-/// Bytes of panels that are rather read twice than have the tiles' shapes changed for each two of them.
-const SMALL: usize = 128 << 10;
+/// The tile of a panel.
+const PANEL: usize = 6;
 
-/// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums are in
-/// tiles 0 to 3. `first` rows are in tiles 0, 1 and 4, `second` in tiles 2, 3 and 5, panels in 6 and 7; without a second
-/// half all four tiles of sums have `first` rows and tile 5 takes a panel.
+/// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums of 16 rows
+/// are in tiles 0 and 1, these rows in 4; sums of the `rest` in 2 and 3, these rows in 5.
 ///
 /// # Safety
-/// The process may use AMX.
-unsafe fn shape(first: usize, second: usize) {
+/// The process may use AMX, and no tile holds anything.
+unsafe fn shape(rest: usize) {
     /// Palette 1 (Intel SDM, volume 1, section 18.3).
     #[repr(C, align(64))]
     struct Shapes([u8; 64]);
     thread_local! {
-        static LOADED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+        /// The last `rest` that was not 0.
+        static LOADED: Cell<Option<usize>> = const { Cell::new(None) };
     }
-    if LOADED.replace((first, second)) == (first, second) {
+    if LOADED.get().is_some_and(|loaded| rest == 0 || loaded == rest) {
         return;
     }
-    let (lower, sixth) = if second == 0 { (first, TILE) } else { (second, second) };
+    let rest = if rest == 0 { TILE } else { rest };
+    LOADED.set(Some(rest));
     let mut shapes = Shapes([0; 64]);
     shapes.0[0] = 1;
-    for (tile, rows) in [first, first, lower, lower, first, sixth, TILE, TILE].into_iter().enumerate() {
+    for (tile, rows) in [TILE, TILE, rest, rest, TILE, rest, TILE].into_iter().enumerate() {
         shapes.0[16 + 2 * tile] = ROW as u8;
         shapes.0[48 + tile] = rows as u8;
     }
@@ -90,85 +96,34 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
 /// # Safety
 /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
 pub(super) unsafe fn product(o: Operands) {
-    // Rows that fill tiles, and a rest.
-    let full = o.rows / TILE * TILE;
-    let rest = o.rows - full;
-    // SAFETY: the kernels read and write what the operands claim.
+    let tiles = o.rows.div_ceil(TILE);
+    // SAFETY: the pieces are of what the operands claim, and leave no tile in use.
     unsafe {
-        if o.rows <= TILE {
-            few_rows(&o);
-        } else if rest == 0 || o.panels * o.blocks * TILE_BYTES > SMALL {
-            many_rows(&o);
-        } else {
-            product(Operands { rows: full, ..o });
-            let (x, y) = (o.x.add(full * o.blocks), o.y.add(full * o.y_stride));
-            few_rows(&Operands { rows: rest, x, y, ..o });
-        }
-    }
-}
-
-/// Up to 16 rows.
-///
-/// # Safety
-/// As [`product`].
-unsafe fn few_rows(o: &Operands) {
-    let four = o.panels / 4 * 4;
-    // SAFETY: as `product`.
-    unsafe {
-        shape(o.rows, 0);
-        match o.ahead {
-            Some(ahead) => (0..four).step_by(4).for_each(|panel| {
-                let ahead =
-                    Ahead { pairs: ahead.pairs.get(panel / 4 * ahead.group..).unwrap_or_default(), ..ahead };
-                one_by::<4, true>(o, 0, panel, ahead);
-            }),
-            None => (0..four).step_by(4).for_each(|panel| one_by::<4, false>(o, 0, panel, Ahead::NOTHING)),
-        }
-        (four..o.panels).for_each(|panel| one_by::<1, false>(o, 0, panel, Ahead::NOTHING));
-    }
-}
-
-/// More than 16 rows.
-///
-/// # Safety
-/// As [`product`].
-unsafe fn many_rows(o: &Operands) {
-    let whole = o.rows / (2 * TILE) * 2 * TILE;
-    let rest = o.rows - whole;
-    // All rows before the next two panels, which are read from memory once; each 32 rows fetch a part of those after them.
-    let two = |row: usize, panel: usize| {
-        // SAFETY: these rows and panels are among those of the operands; the tiles have shapes for them.
-        unsafe {
-            match (panel + 2 <= o.panels, whole / (2 * TILE)) {
-                (false, _) => two_by::<1, 0>(o, row, panel),
-                (true, 0 | 1) => two_by::<2, 32>(o, row, panel),
-                (true, 2 | 3) => two_by::<2, 16>(o, row, panel),
-                (true, 4..8) => two_by::<2, 8>(o, row, panel),
-                (true, _) => two_by::<2, 4>(o, row, panel),
-            }
-        }
-    };
-    for panel in (0..o.panels).step_by(2) {
-        // SAFETY: as `product`.
-        unsafe {
-            shape(TILE, TILE);
-            (0..whole).step_by(2 * TILE).for_each(|row| two(row, panel));
-            if rest > TILE {
-                shape(TILE, rest - TILE);
-                two(whole, panel);
-            } else if rest > 0 {
-                if rest < TILE {
-                    shape(rest, 0);
+        shape(o.rows % TILE);
+        // All rows before the next two panels, which are read from memory once.
+        for panel in (0..o.panels).step_by(2) {
+            for tile in 0..tiles {
+                let piece = Piece::of(&o, tile, panel);
+                if panel + 2 > o.panels {
+                    piece.sized::<1, 0>();
+                    continue;
                 }
-                (panel..o.panels.min(panel + 2))
-                    .for_each(|panel| one_by::<1, false>(o, whole, panel, Ahead::NOTHING));
+                match (o.ahead.is_some(), tiles) {
+                    (true, _) if tile > 0 => piece.sized::<2, 0>(),
+                    (true, _) | (_, 1) => piece.sized::<2, 32>(),
+                    (_, 2) => piece.sized::<2, 16>(),
+                    (_, 3 | 4) => piece.sized::<2, 8>(),
+                    (_, _) => piece.sized::<2, 4>(),
+                }
             }
         }
     }
 }
 
-/// Rows, panels and sums of a kernel.
-struct Place {
+/// Up to 16 rows and one or two panels.
+struct Piece {
+    rows: usize,
+    blocks: usize,
     /// A tile of rows, one block after the other.
     x: *const u8,
     /// A panel, one block after the other, and how far it is to the next one in bytes.
@@ -177,113 +132,120 @@ struct Place {
     /// The sums' place, and how far it is to the next row in bytes.
     y: *mut u8,
     y_row: usize,
+    store: Store,
+    ahead: Fetched,
 }
 
-impl Place {
+/// What is fetched for each block, in runs of 16 cache lines.
+struct Fetched {
+    from: *const u8,
+    /// Bytes from what is fetched for one block to what is for the next, and from one run to the next.
+    block: usize,
+    run: usize,
+}
+
+impl Fetched {
+    /// What a piece with this tile and the panel fetches: what the operands say, or its part of the two panels after its own.
+    fn of(o: &Operands, tile: usize, panel: usize) -> Self {
+        let (from, block, run) = match o.ahead {
+            Some(ahead) => {
+                (ahead.pairs.as_ptr().wrapping_add(panel / 2 * ahead.group), ahead.block, ahead.run)
+            }
+            None => {
+                let lines = 2 * TILE / o.rows.div_ceil(TILE).next_power_of_two().min(8);
+                let next = o.w.wrapping_add((panel + 2) * o.w_stride);
+                (next.wrapping_add(tile * o.blocks * lines), lines, TILE)
+            }
+        };
+        Self { from: from.cast(), block: block * ROW, run: run * ROW }
+    }
+
+    /// Fetches some cache lines of those for a block into the second-level cache, whatever is there: that reads nothing.
+    #[inline(always)]
+    fn lines(&self, block: usize, lines: std::ops::Range<usize>) {
+        for line in lines {
+            let place = block * self.block + line / TILE * self.run + line % TILE * ROW;
+            // SAFETY: fetching ahead never faults.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(self.from.wrapping_add(place).cast()) };
+        }
+    }
+}
+
+impl Piece {
     /// # Safety
-    /// Row, the first of a tile, and panel must exist.
-    unsafe fn of(o: &Operands, row: usize, panel: usize) -> Self {
+    /// The tile of rows and the panel must exist.
+    unsafe fn of(o: &Operands, tile: usize, panel: usize) -> Self {
+        let row = tile * TILE;
+        // SAFETY: by the contract.
+        let (x, w, y) = unsafe {
+            (o.x.add(row * o.blocks), o.w.add(panel * o.w_stride), o.y.add(row * o.y_stride + panel * LANES))
+        };
+        Self {
+            rows: TILE.min(o.rows - row),
+            blocks: o.blocks,
+            x: x.cast(),
+            w: w.cast(),
+            w_next: o.w_stride * ROW,
+            y: y.cast(),
+            y_row: o.y_stride * size_of::<f32>(),
+            store: o.store,
+            ahead: Fetched::of(o, tile, panel),
+        }
+    }
+
+    /// Multiplies with `P` panels, 1 or 2, while `LINES` cache lines are fetched for each block.
+    ///
+    /// # Safety
+    /// As [`product`]; tiles have shapes for the rows, and none is in use.
+    #[inline(always)]
+    unsafe fn sized<const P: usize, const LINES: usize>(self) {
         // SAFETY: by the contract.
         unsafe {
-            Self {
-                x: o.x.add(row * o.blocks).cast(),
-                w: o.w.add(panel * o.w_stride).cast(),
-                w_next: o.w_stride * ROW,
-                y: o.y.add(row * o.y_stride + panel * LANES).cast(),
-                y_row: o.y_stride * size_of::<f32>(),
+            if self.rows == TILE {
+                self.multiply::<0, 1, 4, P, LINES>();
+            } else {
+                self.multiply::<2, 3, 5, P, LINES>();
             }
         }
     }
-}
 
-/// Up to 16 rows and `P` panels, 1 or 4.
-///
-/// # Safety
-/// As [`product`]; the rows, the panels and tiles of their shapes exist.
-#[inline(always)]
-unsafe fn one_by<const P: usize, const FETCH: bool>(o: &Operands, row: usize, panel: usize, ahead: Ahead) {
-    // SAFETY: by the contract.
-    unsafe {
-        let Place { x, w, w_next, y, y_row } = Place::of(o, row, panel);
-        begin::<0>(o.store, y, y_row);
-        if P == 4 {
-            begin::<1>(o.store, y.wrapping_add(ROW), y_row);
-            begin::<2>(o.store, y.wrapping_add(2 * ROW), y_row);
-            begin::<3>(o.store, y.wrapping_add(3 * ROW), y_row);
-        }
-        for block in 0..o.blocks {
-            let (x, w) = (x.add(block * TILE_BYTES), w.add(block * TILE_BYTES));
-            load::<4>(x, ROW);
-            load::<6>(w, ROW);
-            if P == 4 {
-                load::<7>(w.add(w_next), ROW);
-                load::<5>(w.add(2 * w_next), ROW);
+    /// [`Piece::sized`] with sums in tiles `C` and `D` and the rows in tile `A`, which are of no use afterwards.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    unsafe fn multiply<const C: usize, const D: usize, const A: usize, const P: usize, const LINES: usize>(
+        self,
+    ) {
+        let Self { y, y_row, .. } = self;
+        // SAFETY: by the contract.
+        unsafe {
+            begin::<C>(self.store, y, y_row);
+            if P == 2 {
+                begin::<D>(self.store, y.add(ROW), y_row);
             }
-            dot::<0, 4, 6>();
-            if P == 4 {
-                load::<6>(w.add(3 * w_next), ROW);
-                if FETCH {
-                    let next = ahead.pairs.as_ptr().wrapping_add(block * ahead.block);
-                    for line in 0..32 {
-                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(line).cast());
-                        _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add(ahead.run + line).cast());
-                    }
+            for block in 0..self.blocks {
+                let (x, w) = (self.x.add(block * TILE_BYTES), self.w.add(block * TILE_BYTES));
+                // A few lines at a time: more at once would be waited for.
+                load::<PANEL>(w, ROW);
+                self.ahead.lines(block, 0..LINES / 2);
+                load::<A>(x, ROW);
+                dot::<C, A, PANEL>();
+                self.ahead.lines(block, LINES / 2..LINES * 3 / 4);
+                if P == 2 {
+                    load::<PANEL>(w.add(self.w_next), ROW);
+                    self.ahead.lines(block, LINES * 3 / 4..LINES);
+                    dot::<D, A, PANEL>();
                 }
-                dot::<1, 4, 7>();
-                dot::<2, 4, 5>();
-                dot::<3, 4, 6>();
             }
-        }
-        store::<0>(y, y_row);
-        if P == 4 {
-            store::<1>(y.add(ROW), y_row);
-            store::<2>(y.add(2 * ROW), y_row);
-            store::<3>(y.add(3 * ROW), y_row);
-        }
-    }
-}
-
-/// 17 to 32 rows and `P` panels, 1 or 2, while `LINES` cache lines for each block are fetched of what comes two panels later:
-/// from there on, where this row's part of them is.
-///
-/// # Safety
-/// As [`product`]; the rows, the panels and tiles of their shapes exist.
-#[inline(always)]
-unsafe fn two_by<const P: usize, const LINES: usize>(o: &Operands, row: usize, panel: usize) {
-    // SAFETY: by the contract; fetching ahead reads nothing.
-    unsafe {
-        let Place { x, w, w_next, y, y_row } = Place::of(o, row, panel);
-        let (lower, x_next) = (y.add(TILE * y_row), o.blocks * TILE_BYTES);
-        let next = w.wrapping_add(2 * w_next + row / (2 * TILE) * o.blocks * LINES * ROW);
-        begin::<0>(o.store, y, y_row);
-        begin::<2>(o.store, lower, y_row);
-        if P == 2 {
-            begin::<1>(o.store, y.add(ROW), y_row);
-            begin::<3>(o.store, lower.add(ROW), y_row);
-        }
-        for block in 0..o.blocks {
-            let (x, w) = (x.add(block * TILE_BYTES), w.add(block * TILE_BYTES));
-            load::<6>(w, ROW);
-            load::<4>(x, ROW);
-            load::<5>(x.add(x_next), ROW);
-            dot::<0, 4, 6>();
+            store::<C>(y, y_row);
             if P == 2 {
-                load::<7>(w.add(w_next), ROW);
+                store::<D>(y.add(ROW), y_row);
             }
-            for line in 0..LINES {
-                _mm_prefetch::<_MM_HINT_T1>(next.wrapping_add((block * LINES + line) * ROW).cast());
-            }
-            dot::<2, 5, 6>();
-            if P == 2 {
-                dot::<1, 4, 7>();
-                dot::<3, 5, 7>();
-            }
-        }
-        store::<0>(y, y_row);
-        store::<2>(lower, y_row);
-        if P == 2 {
-            store::<1>(y.add(ROW), y_row);
-            store::<3>(lower.add(ROW), y_row);
+            zero::<C>();
+            zero::<D>();
+            zero::<A>();
+            zero::<PANEL>();
         }
     }
 }

@@ -141,29 +141,27 @@ pub(crate) struct HalfPanels<'a> {
     pub(crate) ahead: Option<Ahead<'a>>,
 }
 
-/// Pairs to be fetched into the second-level cache while 4 panels at a time are multiplied with up to 16 rows: 64 of them
-/// for each block, in two runs of 32. It changes no number.
+/// Pairs to be fetched into the second-level cache while 2 panels at a time are multiplied: 32 of them for each block, in two
+/// runs of 16. It changes no number.
 #[derive(Clone, Copy)]
 pub(crate) struct Ahead<'a> {
     pairs: &'a [Pairs],
-    /// From one 4 panels to the next, from one block to the next, and from the first run to the second.
+    /// From one 2 panels to the next, from one block to the next, and from the first run to the second.
     group: usize,
     block: usize,
     run: usize,
 }
 
 impl<'a> Ahead<'a> {
-    const NOTHING: Self = Self { pairs: &[], group: 0, block: 0, run: 0 };
-
     /// While keys are multiplied: the values of the same positions, `[head_dim / 16, position / 2]`, panels `stride` pairs
-    /// apart. 4 panels of keys have 64 positions, and as many blocks as these have pairs of panels of values.
+    /// apart. 2 panels of keys have 32 positions, and as many blocks as these have pairs of panels of values.
     pub(crate) fn of_values(pairs: &'a [Pairs], stride: usize) -> Self {
-        Self { pairs, group: 32, block: 2 * stride, run: stride }
+        Self { pairs, group: 16, block: 2 * stride, run: stride }
     }
 
     /// While values of `depth` pairs of positions are multiplied: other keys, of as many positions.
     pub(crate) fn of_keys(pairs: &'a [Pairs], depth: usize) -> Self {
-        Self { pairs, group: 4 * depth, block: 64, run: 32 }
+        Self { pairs, group: 2 * depth, block: 32, run: 16 }
     }
 }
 

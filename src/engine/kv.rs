@@ -6,7 +6,7 @@
 //! Both are kept as packed panels (see `llama::simd`), so that attention is the same product as a linear layer: scores
 //! are queries times keys with positions as columns, the answer is weights times values with positions as the depth.
 
-use super::llama::{BLOCK, LANES, Lanes, Pairs};
+use super::llama::{BLOCK, fetch, LANES, Lanes, Pairs};
 use super::settings::Precision;
 use crate::checkpoint::ModelConfig;
 use crate::dtype::half_bits;
@@ -212,6 +212,20 @@ impl Kv {
             Numbers::Half(sides) => {
                 let (keys, values) = sides.head(number, heads);
                 Head::Half(keys, values)
+            }
+        }
+    }
+
+    /// Has the places fetched into which the keys and values of the next position are put, in every head of a layer: a key is
+    /// scattered over as many cache lines as it has pairs of numbers.
+    pub(crate) fn fetch(&self, layer: usize) {
+        let Numbers::Half(Sides { keys, values, key: slots, value: stride }) = &self.numbers else { return };
+        let (position, panels) = (self.len(), self.shape.panels());
+        for number in layer * self.shape.heads..(layer + 1) * self.shape.heads {
+            let panel = number * (self.capacity / LANES) + position / LANES;
+            fetch(keys.get(panel * *slots..(panel + 1) * *slots).unwrap_or_default());
+            for panel in number * panels..(number + 1) * panels {
+                fetch(values.get(panel * *stride + position / 2..).map_or(&[], |values| &values[..1.min(values.len())]));
             }
         }
     }

@@ -162,7 +162,11 @@ impl Attention {
         let dim = self.head_dim;
         let turned = &mut vec![0.0; dim];
         let mut rows = qkv.chunks_exact(self.qkv.width());
-        for piece in pieces {
+        let mut pieces = pieces.iter_mut().peekable();
+        while let Some(piece) = pieces.next() {
+            if let Some(next) = pieces.peek() {
+                next.kv.fetch(layer);
+            }
             let start = piece.kv.len();
             for (position, row) in (start..start + piece.tokens.len()).zip(&mut rows) {
                 let (keys, values) = row[self.heads * dim..].split_at(self.kv_heads * dim);

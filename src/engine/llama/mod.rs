@@ -17,7 +17,7 @@ mod simd;
 
 pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
-pub(crate) use half::{BLOCK, Pairs};
+pub(crate) use half::{BLOCK, Pairs, fetch};
 pub use linear::matmul_gflops;
 pub(crate) use linear::{Linear, Matrices, packed_bytes};
 pub(crate) use mlp::Mlp;

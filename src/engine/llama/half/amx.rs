@@ -17,6 +17,8 @@ const ROW: usize = size_of::<Pairs>();
 const TILE_BYTES: usize = TILE * ROW;
 /// The tile of a panel.
 const PANEL: usize = 6;
+/// Bytes of rows that meet all panels before the next rows: a part of a usual second-level cache.
+const CACHED_ROWS: usize = 512 << 10;
 
 /// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums of 16 rows
 /// are in tiles 0 and 1, these rows in 4; sums of the `rest` in 2 and 3, these rows in 5.
@@ -96,24 +98,35 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
 /// # Safety
 /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
 pub(super) unsafe fn product(o: Operands) {
+    let at_once = (CACHED_ROWS / (TILE_BYTES * o.blocks)).max(1) * TILE;
+    for row in (0..o.rows).step_by(at_once) {
+        // SAFETY: these rows are among those of the operands, and the pieces leave no tile in use.
+        unsafe {
+            let (x, y) = (o.x.add(row * o.blocks), o.y.add(row * o.y_stride));
+            some_rows(&Operands { rows: at_once.min(o.rows - row), x, y, ..o });
+        }
+    }
+}
+
+/// Rows that stay in the cache while two panels after the other, which are read from memory once, pass by.
+///
+/// # Safety
+/// As [`product`]; no tile is in use.
+unsafe fn some_rows(o: &Operands) {
     let tiles = o.rows.div_ceil(TILE);
-    // SAFETY: the pieces are of what the operands claim, and leave no tile in use.
+    // SAFETY: the pieces are of what the operands claim.
     unsafe {
         shape(o.rows % TILE);
-        // All rows before the next two panels, which are read from memory once.
         for panel in (0..o.panels).step_by(2) {
             for tile in 0..tiles {
-                let piece = Piece::of(&o, tile, panel);
-                if panel + 2 > o.panels {
-                    piece.sized::<1, 0>();
-                    continue;
-                }
-                match (o.ahead.is_some(), tiles) {
-                    (true, _) if tile > 0 => piece.sized::<2, 0>(),
-                    (true, _) | (_, 1) => piece.sized::<2, 32>(),
-                    (_, 2) => piece.sized::<2, 16>(),
-                    (_, 3 | 4) => piece.sized::<2, 8>(),
-                    (_, _) => piece.sized::<2, 4>(),
+                let piece = Piece::of(o, tile, panel);
+                match (panel + 2 <= o.panels, o.ahead.is_some(), tiles) {
+                    (false, ..) => piece.sized::<1, 0>(),
+                    (_, true, _) if tile > 0 => piece.sized::<2, 0>(),
+                    (_, true, _) | (_, _, 1) => piece.sized::<2, 32>(),
+                    (_, _, 2) => piece.sized::<2, 16>(),
+                    (_, _, 3 | 4) => piece.sized::<2, 8>(),
+                    (_, _, _) => piece.sized::<2, 4>(),
                 }
             }
         }

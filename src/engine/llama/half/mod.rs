@@ -45,6 +45,16 @@ impl Pairs {
     pub(crate) const ZERO: Self = Self([[0; 2]; LANES]);
 }
 
+/// Has these pairs fetched, for they are about to be written.
+#[inline(always)]
+pub(crate) fn fetch(pairs: &[Pairs]) {
+    #[cfg(target_arch = "x86_64")]
+    for pair in pairs {
+        // SAFETY: fetching changes nothing, and the CPU has the instruction: it is part of x86-64.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>((&raw const *pair).cast()) };
+    }
+}
+
 /// Pairs of a panel of `depth` numbers.
 pub(crate) fn pairs(depth: usize) -> usize {
     depth.next_multiple_of(BLOCK) / 2

@@ -17,8 +17,9 @@ const ROW: usize = size_of::<Pairs>();
 const TILE_BYTES: usize = TILE * ROW;
 /// The tile of a panel.
 const PANEL: usize = 6;
-/// Bytes of rows that meet all panels before the next rows: a part of a usual second-level cache.
-const CACHED_ROWS: usize = 512 << 10;
+/// Bytes of rows and their sums that meet all panels before the next rows: most of the second-level cache of the CPUs that have
+/// tiles.
+const CACHED_ROWS: usize = 1792 << 10;
 
 /// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums of 16 rows
 /// are in tiles 0 and 1, these rows in 4; sums of the `rest` in 2 and 3, these rows in 5.
@@ -98,7 +99,8 @@ unsafe fn dot<const C: usize, const A: usize, const B: usize>() {
 /// # Safety
 /// What the operands claim must exist, nobody else may touch that part of `y`, and the process may use AMX.
 pub(super) unsafe fn product(o: Operands) {
-    let at_once = (CACHED_ROWS / (TILE_BYTES * o.blocks)).max(1) * TILE;
+    let times = (o.rows * (o.blocks + o.panels) * ROW).div_ceil(CACHED_ROWS);
+    let at_once = o.rows.div_ceil(times).next_multiple_of(TILE);
     for row in (0..o.rows).step_by(at_once) {
         // SAFETY: these rows are among those of the operands, and the pieces leave no tile in use.
         unsafe {

@@ -94,7 +94,8 @@ fn answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Seen> {
 }
 
 fn alone(precision: Precision) -> Vec<Seen> {
-    let settings = EngineSettings { precision, ..settings(1, 1 << 20, 1000, Threads::Caller) };
+    let settings =
+        EngineSettings { precision, guess_tokens: Some(0), ..settings(1, 1 << 20, 1000, Threads::Caller) };
     requests().into_iter().flat_map(|request| answers(&settings, &[request])).collect()
 }
 
@@ -112,6 +113,7 @@ proptest! {
         step_tokens in 1..200usize,
         pool_threads in 0..4usize,
         half in any::<bool>(),
+        guess_tokens in 0..60usize,
     ) {
         let all = requests();
         let order = &order[..count];
@@ -119,7 +121,12 @@ proptest! {
         let threads = if pool_threads == 0 { Threads::Caller } else { Threads::Pool };
         let (precision, alone) =
             if half { (Precision::Bf16, &ALONE_BF16) } else { (Precision::Source, &ALONE) };
-        let settings = EngineSettings { precision, ..settings(sequences, kv_tokens, step_tokens, threads) };
+        let guess_tokens = Some(guess_tokens);
+        let settings = EngineSettings {
+            precision,
+            guess_tokens,
+            ..settings(sequences, kv_tokens, step_tokens, threads)
+        };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(pool_threads.max(1)).build().unwrap();
         let got = pool.install(|| answers(&settings, &asked));
         for (got, &i) in got.iter().zip(order) {

@@ -6,7 +6,7 @@
 //! Both are kept as packed panels (see `llama::simd`), so that attention is the same product as a linear layer: scores
 //! are queries times keys with positions as columns, the answer is weights times values with positions as the depth.
 
-use super::llama::{BLOCK, fetch, LANES, Lanes, Pairs};
+use super::llama::{BLOCK, LANES, Lanes, Pairs, fetch};
 use super::settings::Precision;
 use crate::checkpoint::ModelConfig;
 use crate::dtype::half_bits;
@@ -225,7 +225,11 @@ impl Kv {
             let panel = number * (self.capacity / LANES) + position / LANES;
             fetch(keys.get(panel * *slots..(panel + 1) * *slots).unwrap_or_default());
             for panel in number * panels..(number + 1) * panels {
-                fetch(values.get(panel * *stride + position / 2..).map_or(&[], |values| &values[..1.min(values.len())]));
+                fetch(
+                    values
+                        .get(panel * *stride + position / 2..)
+                        .map_or(&[], |values| &values[..1.min(values.len())]),
+                );
             }
         }
     }
@@ -289,6 +293,10 @@ impl Kv {
 impl super::runner::Slot for Kv {
     fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    fn keep(&mut self, positions: usize) {
+        self.truncate(positions);
     }
 }
 

@@ -16,8 +16,8 @@
 //! - `template`: an instruction to a prompt
 //! - `tokenizer`: text to tokens and back; `transcript`: one answer as it grows, and when it ends; `likelihood`: how likely
 //!   a given continuation is
-//! - `job`: what a sequence of the batch is for; `scheduler`: who is in the batch; `runner`: what it asks of whoever runs the
-//!   model; `sampler`: logits to a token
+//! - `job`: what a sequence of the batch is for; `scheduler`: who is in the batch; `guess`: what may come next;
+//!   `runner`: what it asks of whoever runs the model; `sampler`: logits to a token
 //! - on the CPU: `step`: one pass of the batch through the model; `kv`: the keys and values of one sequence, and the slots that
 //!   sequences reuse; `llama`: the model; `load`: its weights, packed once
 //! - on a GPU: `tensor`, which has all of these
@@ -27,6 +27,7 @@
 
 mod device;
 mod error;
+mod guess;
 mod job;
 mod kv;
 mod likelihood;

@@ -15,6 +15,9 @@ pub(crate) trait Slot {
         self.tokens().len()
     }
 
+    /// Forgets what lies behind the first `positions`.
+    fn keep(&mut self, positions: usize);
+
     /// With how many of `tokens` it begins.
     fn shared(&self, tokens: &[u32]) -> usize {
         common(self.tokens(), tokens)
@@ -43,6 +46,9 @@ pub(crate) trait Runner {
     /// The logits `[vocab]` that the pieces of the last step wanted, each with its piece's number and the place where its
     /// sequence broke down, those of one piece together and in the order of its tokens.
     fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))>;
+
+    /// Tokens that a step runs in about the time of one. `None`, if it must not be asked to run guesses.
+    fn spare_tokens(&self) -> Option<usize>;
 
     /// Tokens that were run since the beginning: less than were asked for, where beginnings are shared.
     fn tokens_run(&self) -> u64;

@@ -4,10 +4,13 @@
 //! each sequence that is generating and, in the rest of the step, the next piece of prompts. A sequence that ends is
 //! delivered at once and its place is taken before the next step.
 //!
+//! Where a step waits for the weights anyway, it also runs guesses of what comes next ([`guess`]).
+//!
 //! What several prompts begin with is computed once: a sequence that begins like another one waits until that one has run so
 //! far, and takes over its keys and values.
 
 use super::error::EngineError;
+use super::guess::{self, Guesses};
 use super::job::{Job, Taken};
 use super::kv::common;
 use super::llama::Piece;
@@ -37,8 +40,12 @@ struct Sequence<J, S> {
     /// The request's number.
     number: usize,
     job: J,
-    /// The token generated last, once the known ones have run.
-    last: Option<u32>,
+    /// The token generated last, once the known ones have run, and guesses of those after it.
+    next: Vec<u32>,
+    /// How many of these are right.
+    right: usize,
+    /// How many of its tokens guesses were learnt from.
+    learnt: usize,
     kv: S,
     /// When it came in.
     serial: u64,
@@ -131,9 +138,10 @@ impl<R: Runner> Scheduler<'_, R> {
         watch: &mut Watch<'_>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
-        let mut waiting = None;
+        let (mut waiting, mut guesses) = (None, Guesses::default());
         while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver)? {
             let mut ended = Vec::new();
+            self.guess(active, &mut guesses);
             let mut stop = self.step(active, watch, &mut ended)? == Flow::Stop;
             share(active, &ended, self.runner)?;
             // Backwards, so that `swap_remove` moves only places that were looked at already.
@@ -185,12 +193,42 @@ impl<R: Runner> Scheduler<'_, R> {
                 break;
             };
             let serial = active.iter().map(|s| s.serial + 1).max().unwrap_or(0);
-            let mut sequence = Sequence { number, job, last: None, kv, serial, leader: None };
+            let (next, right, learnt) = (Vec::new(), 0, 0);
+            let mut sequence = Sequence { number, job, next, right, learnt, kv, serial, leader: None };
             let followed = sequence.follow(active, self.runner);
             active.push(sequence);
             followed?;
         }
         Ok(if active.is_empty() { Next::Done } else { Next::Step })
+    }
+
+    /// Adds guesses to what comes next in the sequences, where all are generating and the step has tokens to spare: one for
+    /// each, then a second one, and so on.
+    fn guess<J: Job>(&self, active: &mut [Sequence<J, R::Slot>], guesses: &mut Guesses) {
+        let Some(spare) = self.runner.spare_tokens() else { return };
+        let mut left = self.settings.guess_tokens.unwrap_or(spare).saturating_sub(active.len());
+        if left == 0 || active.iter().any(|s| s.next.is_empty()) {
+            return;
+        }
+        for Sequence { next, learnt, kv, .. } in &mut *active {
+            let known = kv.tokens();
+            (*learnt..known.len()).for_each(|place| guesses.learn(&known[..place], known[place]));
+            guesses.learn(known, next[0]);
+            *learnt = known.len();
+        }
+        for depth in 1..=guess::AT_ONCE {
+            for Sequence { job, next, kv, .. } in &mut *active {
+                if left == 0 || next.len() < depth || kv.len() + depth >= job.positions() {
+                    continue;
+                }
+                let recent: Vec<u32> =
+                    kv.tokens().iter().rev().take(guess::LONGEST).rev().chain(&*next).copied().collect();
+                if let Some(token) = guesses.after(&recent) {
+                    next.push(token);
+                    left -= 1;
+                }
+            }
+        }
     }
 
     /// Runs one step; `ended` gets the places of the sequences that ended, in ascending order. Whether to go on.
@@ -200,14 +238,14 @@ impl<R: Runner> Scheduler<'_, R> {
         watch: &mut Watch<'_>,
         ended: &mut Vec<(usize, Result<J::Output, Refusal>)>,
     ) -> Result<Flow, EngineError> {
-        let generating = active.iter().filter(|s| s.last.is_some()).count();
+        let generating: usize = active.iter().map(|s| s.next.len()).sum();
         let mut prompt_share = self.settings.step_tokens.get().saturating_sub(generating).max(PROMPT_SHARE);
         let (mut pieces, mut owners) = (Vec::with_capacity(active.len()), Vec::with_capacity(active.len()));
         let running = active.iter_mut().enumerate().filter(|(_, s)| s.leader.is_none());
-        for (place, Sequence { job, last, kv, .. }) in running {
-            let piece = if let Some(last) = last {
-                Piece { tokens: std::slice::from_ref(last), kv, wanted: 1 }
-            } else {
+        for (place, Sequence { job, next, right, kv, .. }) in running {
+            // The first of them is no guess.
+            *right = next.len().min(1);
+            let piece = if next.is_empty() {
                 let (known, start) = (job.tokens(), kv.len());
                 let end = (start + prompt_share).min(known.len());
                 if start == end {
@@ -216,22 +254,32 @@ impl<R: Runner> Scheduler<'_, R> {
                 prompt_share -= end - start;
                 let first_wanted = known.len() - job.wanted();
                 Piece { tokens: &known[start..end], kv, wanted: end.saturating_sub(first_wanted.max(start)) }
+            } else {
+                Piece { tokens: next, kv, wanted: next.len() }
             };
             pieces.push(piece);
             owners.push(place);
         }
         self.runner.step(pieces)?;
         let mut flow = Flow::Continue;
+        // The logits of a piece follow each other; those behind a wrong guess, or behind the end, mean nothing.
+        let mut settled = None;
         for (piece, (logits, broken)) in self.runner.logits() {
             let place = owners[piece];
-            // The logits of a piece follow each other; one that broke down takes no more of them.
-            if ended.last().is_some_and(|(ended, _)| *ended == place) {
+            if settled == Some(place) {
                 continue;
             }
             let sequence = &mut active[place];
             watch(sequence.number, logits);
             match sequence.job.take(logits)? {
-                Taken::Run(token) => sequence.last = Some(token),
+                Taken::Run(token) if sequence.next.get(sequence.right) == Some(&token) => sequence.right += 1,
+                Taken::Run(token) => {
+                    let Sequence { next, right, kv, .. } = sequence;
+                    kv.keep(kv.len() - (next.len() - *right));
+                    next.clear();
+                    next.push(token);
+                    settled = Some(place);
+                }
                 Taken::Wait => {}
                 Taken::Stop => flow = Flow::Stop,
                 Taken::Done(mut result) => {
@@ -239,6 +287,7 @@ impl<R: Runner> Scheduler<'_, R> {
                         *place = broken;
                     }
                     ended.push((place, result));
+                    settled = Some(place);
                 }
             }
         }

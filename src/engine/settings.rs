@@ -21,6 +21,9 @@ pub struct EngineSettings {
     pub step_tokens: NonZeroUsize,
     /// Who computes.
     pub threads: Threads,
+    /// Tokens that a step runs at most where it tries guesses (several next tokens of a sequence at once) beside those that
+    /// are to run. `None` for as many as cost next to nothing on this machine, 0 for no guesses. It changes no answer.
+    pub guess_tokens: Option<usize>,
     /// How weights are kept; the one setting that changes answers.
     pub precision: Precision,
 }
@@ -58,6 +61,7 @@ impl Default for EngineSettings {
             longest: TokenCount(usize::MAX),
             step_tokens: STEP,
             threads: Threads::Pool,
+            guess_tokens: None,
             precision: Precision::Source,
         }
     }

@@ -6,7 +6,7 @@ use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::dtype::{DType, half_bits};
 use crate::engine::settings::Precision;
 use crate::ids::TensorName;
-use crate::isa::Isa;
+use crate::isa::{Halves, Isa};
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -254,6 +254,17 @@ impl Linear {
             Weights::Full(lanes) => size_of_val(lanes.as_slice()),
             Weights::Half(lanes) => size_of_val(lanes.as_slice()),
             Weights::Pairs(pairs) => size_of_val(pairs.as_slice()),
+        }
+    }
+
+    /// Rows that are multiplied while the weights come from memory, in about the time of one. Measured on two cores: with tiles
+    /// twice their rows take a fifth more; other products in bfloat16 compute a quarter as fast, those in f32 a tenth.
+    pub(crate) fn spare_rows(&self, isa: Isa) -> usize {
+        match (&self.weights, isa.halves()) {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            (Weights::Pairs(_), Halves::Tiles) => 32,
+            (Weights::Pairs(_), _) => 8,
+            (Weights::Full(_) | Weights::Half(_), _) => 4,
         }
     }
 

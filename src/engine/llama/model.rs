@@ -85,6 +85,11 @@ impl Llama {
         layers + self.head.bytes()
     }
 
+    /// Tokens that can be multiplied while weights come from memory, in about the time of one.
+    pub(crate) fn spare_tokens(&self, isa: Isa) -> usize {
+        self.head.spare_rows(isa)
+    }
+
     /// Runs the pieces' tokens, fills their keys and values, and leaves the logits that are wanted in `room`, from where
     /// [`Llama::logits`] takes them.
     ///
@@ -129,9 +134,14 @@ impl Llama {
             piece.kv.advance(piece.tokens);
             residual.copy_within((past - piece.wanted) * stream..past * stream, wanted * stream);
             // What one token broke, those after it see.
-            let place = broken[first..past].iter().flatten().min().copied();
-            broken[wanted..wanted + piece.wanted].fill(place);
-            wanted += piece.wanted;
+            let mut place = None;
+            for row in first..past {
+                place = [place, broken[row]].into_iter().flatten().min();
+                if row >= past - piece.wanted {
+                    broken[wanted] = place;
+                    wanted += 1;
+                }
+            }
         }
         let width = self.head.width();
         logits.resize(wanted * width, 0.0);

@@ -155,6 +155,11 @@ impl Runner for Machine {
             .map(|(&(piece, broken), logits)| (piece, (logits, broken)))
     }
 
+    /// A place remembers that its sequence broke down, which a guess must not bring about.
+    fn spare_tokens(&self) -> Option<usize> {
+        None
+    }
+
     fn tokens_run(&self) -> u64 {
         self.tokens_run
     }

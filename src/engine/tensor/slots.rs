@@ -32,6 +32,10 @@ impl Slot for Place {
     fn tokens(&self) -> &[u32] {
         &self.tokens
     }
+
+    fn keep(&mut self, positions: usize) {
+        self.tokens.truncate(positions);
+    }
 }
 
 /// Who has a slot.

@@ -51,7 +51,9 @@ pub(crate) fn fetch(pairs: &[Pairs]) {
     #[cfg(target_arch = "x86_64")]
     for pair in pairs {
         // SAFETY: fetching changes nothing, and the CPU has the instruction: it is part of x86-64.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>((&raw const *pair).cast()) };
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>((&raw const *pair).cast())
+        };
     }
 }
 

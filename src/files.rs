@@ -84,6 +84,11 @@ pub fn canonical(path: &Path) -> Result<PathBuf> {
     fs::canonicalize(path).at("find", path)
 }
 
+/// Whether two paths lead to one file that is there.
+pub fn same(a: &Path, b: &Path) -> bool {
+    matches!((canonical(a), canonical(b)), (Ok(a), Ok(b)) if a == b)
+}
+
 /// Names in a folder, sorted.
 pub fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = fs::read_dir(folder)

@@ -86,6 +86,16 @@ impl Benchmark {
         let whole = files::canonical(folder)?;
         let name = whole.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let card = Card::parse(&file.display().to_string(), &name, &files::read_text(&file)?)?;
+        let plain =
+            Path::new(&card.doc_to_text).file_name().is_some_and(|name| name == card.doc_to_text.as_str());
+        if !plain {
+            return Err(BenchError::CardValue {
+                file: file.display().to_string(),
+                key: "doc_to_text",
+                got: format!("`{}`", card.doc_to_text),
+                accepted: "the name of a template in the same folder".to_owned(),
+            });
+        }
         let prompt = files::read_text(&folder.join(&card.doc_to_text))?;
         let cases = files::read_text(&folder.join("cases.json"))?;
         let mut opened = Self::assemble(&folder.display().to_string(), card, prompt.into(), cases.into())?;
@@ -193,8 +203,17 @@ impl Benchmark {
     fn data<'d>(&self, named: &'d DataSource) -> Cow<'d, DataSource> {
         match (&self.own_data, named) {
             (Some(own), DataSource::Embedded(_)) => Cow::Owned(DataSource::Folder(own.clone())),
+            // A named folder may be meant for other benchmarks only.
+            (Some(own), DataSource::Folder(folder)) if !self.has_file_in(folder) => {
+                Cow::Owned(DataSource::Folder(own.clone()))
+            }
             _ => Cow::Borrowed(named),
         }
+    }
+
+    /// Whether a folder has any of its files.
+    fn has_file_in(&self, folder: &Path) -> bool {
+        self.card.dataset.files.iter().any(|file| files::is_file(&folder.join(&file.name)))
     }
 
     /// Whether there is data where none is named.
@@ -219,12 +238,7 @@ impl Benchmark {
         let rows = dataset::read(&self.card, &self.data(data), split)?;
         rows.into_iter()
             .map(|row| {
-                self.check(&row.item).map_err(|BadField { key, wanted }| BenchError::Field {
-                    path: row.path.to_path_buf(),
-                    line: row.line,
-                    key,
-                    wanted,
-                })?;
+                self.check(&row.item).map_err(|BadField { key, wanted }| row.lacks(&key, wanted))?;
                 self.request(&row.item)?;
                 Ok(row.item)
             })
@@ -307,6 +321,11 @@ impl Benchmark {
     pub fn likelihood_request(&self, item: &Item) -> Result<Option<LikelihoodRequest>, BenchError> {
         let Some(continuations) = self.scorer.continuations(item) else { return Ok(None) };
         Ok(Some(LikelihoodRequest { prompt: self.prompt.render(&self.card.id, item)?, continuations }))
+    }
+
+    /// What an answer must be to be looked at, where it is no text that a model generates.
+    pub fn form_of_answers(&self) -> Option<&'static str> {
+        self.scorer.form()
     }
 
     /// The field with the instruction, if answers are not scored here but judged elsewhere.

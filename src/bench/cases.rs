@@ -91,6 +91,9 @@ pub(super) fn run(
 ) -> Result<Vec<CaseResult>, BenchError> {
     let cases: Cases =
         serde_json::from_str(text).map_err(|source| BenchError::Cases { file: file.to_owned(), source })?;
+    if cases.cases.is_empty() {
+        return Err(BenchError::NoCases { file: file.to_owned() });
+    }
     let run = |case: Case| {
         let fields = case.item.as_ref().unwrap_or(&cases.item).clone();
         let problem = problem(benchmark, &case, &Item { id: "0".into(), fields }, tools);
@@ -126,15 +129,18 @@ fn problem(benchmark: &Benchmark, case: &Case, item: &Item, tools: &Tools<'_>) -
     let is = serde_json::to_value(reason).map_or(Value::Null, |r| r["is"].clone());
     let expected = case.value.unwrap_or(if case.is == "correct" { 1.0 } else { 0.0 });
     if is != case.is.as_str() {
-        return Some(format!("the verdict is {reason:?} and should be `{}`", case.is));
+        let is = is.as_str().unwrap_or_default();
+        return Some(format!("the verdict is `{is}` and should be `{}`", case.is));
     }
     if *value != expected {
         return Some(format!("the value is {value} and should be {expected}"));
     }
-    let as_written = match &case.extracted {
-        Extracted::Anything => true,
-        Extracted::Nothing => extracted.is_none(),
-        Extracted::Text(text) => extracted.as_ref() == Some(text),
+    let wanted = match &case.extracted {
+        Extracted::Anything => return None,
+        Extracted::Nothing => None,
+        Extracted::Text(text) => Some(text),
     };
-    (!as_written).then(|| format!("what is extracted is {extracted:?}, which is not as written"))
+    let said = |text: Option<&String>| text.map_or("nothing".to_owned(), |text| format!("{text:?}"));
+    (extracted.as_ref() != wanted)
+        .then(|| format!("{} is extracted and should be {}", said(extracted.as_ref()), said(wanted)))
 }

@@ -225,6 +225,27 @@ pub(super) struct Row {
     pub(super) item: Item,
 }
 
+impl Row {
+    /// That its item has not what is needed in a field.
+    pub(super) fn lacks(&self, key: &str, wanted: &'static str) -> BenchError {
+        field(&self.path, self.line, &self.item.fields, key, wanted)
+    }
+}
+
+/// That a row has not what is needed in a field.
+pub(super) fn field(
+    path: &Path,
+    line: usize,
+    fields: &Map<String, Value>,
+    key: &str,
+    wanted: &'static str,
+) -> BenchError {
+    // A key may lead into a field.
+    let there = fields.keys().any(|field| key == field || key.starts_with(&format!("{field}.")));
+    let has = (!there).then(|| fields.keys().map(|key| format!("`{key}`")).collect());
+    BenchError::Field { path: path.to_owned(), line, key: key.to_owned(), wanted, has }
+}
+
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,
@@ -240,8 +261,7 @@ impl Rows {
                 None => self.rows.len().to_string().into(),
                 Some(Ok(id)) => id,
                 Some(Err(key)) => {
-                    let (path, wanted) = (path.to_path_buf(), "a text or a number");
-                    return Err(BenchError::Field { path, line, key: key.to_owned(), wanted });
+                    return Err(field(&path, line, &fields, key, "a text or a number"));
                 }
             };
             if let Some(&first) = self.seen.get(&id) {

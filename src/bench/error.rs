@@ -7,6 +7,15 @@ use crate::ids::{BenchmarkId, ItemId};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// Which splits published data has.
+fn published_splits(has: &[Split]) -> String {
+    if has.is_empty() {
+        "its data comes with the project: leave --data out".to_owned()
+    } else {
+        format!("it has {}", names(has))
+    }
+}
+
 /// A benchmark that cannot be asked.
 #[derive(Debug, Error)]
 pub enum BenchError {
@@ -55,17 +64,26 @@ pub enum BenchError {
         source: Box<minijinja::Error>,
     },
     /// A template that this item cannot fill.
-    #[error("{benchmark}: the prompt of item {item} cannot be written")]
+    #[error(
+        "{benchmark}: the prompt of item {item} cannot be written by {file}{place}; the item has {}",
+        fields.join(", ")
+    )]
     Prompt {
         /// The benchmark.
         benchmark: BenchmarkId,
         /// The item.
         item: ItemId,
-        /// Line and reason.
+        /// The template.
+        file: String,
+        /// Line and column in it, if known.
+        place: String,
+        /// The fields that a template may use.
+        fields: Vec<String>,
+        /// The reason.
         source: Box<minijinja::Error>,
     },
     /// A split for which the card names no file.
-    #[error("{benchmark} has no {split} split in a data folder; it has {}", names(has))]
+    #[error("{benchmark} has no {split} split in a data folder; {}", published_splits(has))]
     NoSplit {
         /// The benchmark.
         benchmark: BenchmarkId,
@@ -102,7 +120,8 @@ pub enum BenchError {
     /// A published file whose bytes are not the published ones.
     #[error(
         "`{}` has the SHA-256 {found}, but the published file ({source_note}) has {expected}; scores on changed data \
-         cannot be compared. Fetch the file again, or give the changed one another name and adapter",
+         cannot be compared. Delete it and get the published one (`m3 data pull`), or, if it is the card that is wrong, \
+         correct `sha256` in its benchmark.toml",
         path.display()
     )]
     Checksum {
@@ -178,7 +197,11 @@ pub enum BenchError {
         source: serde_json::Error,
     },
     /// A row without what its benchmark needs.
-    #[error("`{}`, line {line}: `{key}` must be {wanted}", path.display())]
+    #[error(
+        "`{}`, line {line}: {}`{key}` must be {wanted}",
+        path.display(),
+        has.as_ref().map_or(String::new(), |has| format!("there is no `{key}` among {}; ", has.join(", ")))
+    )]
     Field {
         /// The file.
         path: PathBuf,
@@ -188,6 +211,8 @@ pub enum BenchError {
         key: String,
         /// What is needed there.
         wanted: &'static str,
+        /// The fields that the row has, if it lacks this one.
+        has: Option<Vec<String>>,
     },
     /// A line of tab-separated values with too many or too few of them.
     #[error(
@@ -205,7 +230,7 @@ pub enum BenchError {
         expected: Vec<String>,
     },
     /// Two rows with one name.
-    #[error("`{}`, line {line}, is item {id}, and so is {}", path.display(), place(path, first_path, *first))]
+    #[error("`{}`, line {line}, is item {id}, and so is {}: every item needs a name of its own", path.display(), place(path, first_path, *first))]
     Duplicate {
         /// The file.
         path: PathBuf,
@@ -244,6 +269,12 @@ pub enum BenchError {
         /// The folder.
         folder: PathBuf,
     },
+    /// A name that a benchmark of the project has.
+    #[error("`{name}` is a benchmark that comes with the project: give yours another name")]
+    NewTaken {
+        /// The name.
+        name: String,
+    },
     /// A folder that is there already.
     #[error("`{}` is there already; nothing was changed", folder.display())]
     NewExists {
@@ -257,6 +288,14 @@ pub enum BenchError {
         file: String,
         /// JSON's own words.
         source: serde_json::Error,
+    },
+    /// A file of hand-made cases without one.
+    #[error(
+        "{file} has no cases: write at least a right, a wrong and an empty answer, and what they are worth"
+    )]
+    NoCases {
+        /// The file.
+        file: String,
     },
     /// A line that is not UTF-8.
     #[error("`{}`, line {line}, is not UTF-8 (byte {byte} of the line)", path.display())]

@@ -67,6 +67,7 @@ impl OutputRows {
     pub fn read(path: &Path, benchmark: &Benchmark) -> Result<Self, BenchError> {
         let bytes = files::read(path)?;
         let mut rows = Vec::new();
+        let bytes = bytes.strip_prefix(rows::MARK).unwrap_or(&bytes);
         for (index, raw) in bytes.split(|b| *b == b'\n').enumerate() {
             let line = index + 1;
             let text = std::str::from_utf8(raw).map_err(|e| BenchError::NotUtf8 {
@@ -114,11 +115,9 @@ impl OutputRows {
         let mut outputs: HashMap<ItemId, String> = HashMap::with_capacity(self.rows.len());
         let mut order = Vec::with_capacity(self.rows.len());
         for row in self.rows {
-            let id = row.id.ok_or_else(|| BenchError::Field {
-                path: self.path.clone(),
-                line: row.line,
-                key: "id".to_owned(),
-                wanted: "a text or a number that names an item",
+            let id = row.id.ok_or_else(|| {
+                let wanted = "a text or a number that names an item";
+                dataset::field(&self.path, row.line, &row.fields, "id", wanted)
             })?;
             seen.once(&id, row.line)?;
             order.push(id.clone());
@@ -156,20 +155,20 @@ impl OutputRows {
 }
 
 fn row(path: &Path, line: usize, text: &str, benchmark: &Benchmark) -> Result<Row, BenchError> {
-    let bad = |key: &str, wanted| {
-        Err(BenchError::Field { path: path.to_owned(), line, key: key.to_owned(), wanted })
-    };
     let mut raw = rows::object(path, line, text)?;
-    let Some(Value::String(output)) = raw.remove(OUTPUT) else {
-        return bad(OUTPUT, "a text, the model's answer");
+    let bad = |raw: &Map<String, Value>, key: &str, wanted| Err(dataset::field(path, line, raw, key, wanted));
+    let output = match raw.get(OUTPUT) {
+        Some(Value::String(output)) => output.clone(),
+        _ => return bad(&raw, OUTPUT, "a text, the model's answer"),
     };
-    let id = match raw.remove("id") {
+    let id = match raw.get("id") {
         None => None,
-        Some(value) => match dataset::name_in(&value) {
+        Some(value) => match dataset::name_in(value) {
             Some(id) => Some(id),
-            None => return bad("id", "a text or a number"),
+            None => return bad(&raw, "id", "a text or a number"),
         },
     };
+    raw.retain(|key, _| key != OUTPUT && key != "id");
     let fields = dataset::renamed(&benchmark.card, raw);
     let by_field = || fields.get(benchmark.card.dataset.id_field.as_deref()?).and_then(dataset::name_in);
     Ok(Row { line, id: id.or_else(by_field), output, fields })

@@ -23,6 +23,7 @@ fn place(text: &str, error: &Error) -> String {
 /// A template that parses.
 #[derive(Debug)]
 pub(super) struct Prompt {
+    file: String,
     environment: Environment<'static>,
     source: Cow<'static, str>,
 }
@@ -40,7 +41,7 @@ impl Prompt {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(failed)?;
         environment.set_syntax(syntax);
-        let prompt = Self { environment, source };
+        let prompt = Self { file: file.to_owned(), environment, source };
         prompt.template().map_err(failed)?;
         Ok(prompt)
     }
@@ -60,6 +61,9 @@ impl Prompt {
             BenchError::Prompt {
                 benchmark: benchmark.clone(),
                 item: item.id.clone(),
+                file: self.file.clone(),
+                place: place(&self.source, &source),
+                fields: item.fields.keys().map(|key| format!("`{key}`")).collect(),
                 source: Box::new(source),
             }
         })

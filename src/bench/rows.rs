@@ -15,6 +15,9 @@ use std::path::Path;
 /// The largest text that a compressed file may hold, in bytes.
 const LARGEST: u64 = 4 << 30;
 
+/// What some programs write in front of a text in UTF-8: the byte order mark.
+pub(super) const MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One row, and where it is: its line from 1, or in a list or a table its number from 1.
 pub(super) struct Raw {
     pub(super) line: usize,
@@ -47,6 +50,10 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, BenchError> {
         unpacked
     } else {
         bytes
+    };
+    let bytes = match bytes.strip_prefix(MARK) {
+        Some(rest) => rest.to_vec(),
+        None => bytes,
     };
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
@@ -93,8 +100,7 @@ fn table(path: &Path, file: &DataFile, text: &str) -> Result<Vec<Raw>, BenchErro
     if columns.is_empty() || file.header {
         let header = records.next().transpose()?;
         if columns.is_empty() {
-            columns =
-                header.iter().flatten().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+            columns = header.iter().flatten().map(str::to_owned).collect();
         }
     }
     let row = |record: Result<StringRecord, BenchError>| {

@@ -1,6 +1,7 @@
 //! What a new benchmark begins with: a folder that works, to be changed piece by piece.
 
 use crate::bench::error::BenchError;
+use crate::bench::registry::NAMES;
 use crate::files::{self, Staged};
 use std::path::Path;
 
@@ -18,6 +19,9 @@ pub fn scaffold(folder: &Path) -> Result<Vec<&'static str>, BenchError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(fits) {
         return Err(BenchError::NewName { folder: folder.to_owned() });
+    }
+    if NAMES.contains(&name) {
+        return Err(BenchError::NewTaken { name: name.to_owned() });
     }
     if files::exists(folder) {
         return Err(BenchError::NewExists { folder: folder.to_owned() });

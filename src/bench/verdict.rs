@@ -3,6 +3,7 @@
 
 use crate::bench::extract;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// What an answer is worth.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +87,19 @@ pub enum Unscored {
         /// The sandbox's own words.
         reason: String,
     },
+}
+
+impl fmt::Display for Unscored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReferenceIsRandom { what } => {
+                write!(f, "the reference draws {what} at random, and says something else every time")
+            }
+            Self::NeedsJudge => f.write_str("answers to this benchmark are judged: m3 judge"),
+            Self::NoSandbox => f.write_str("the answer is a program, and there is no sandbox to run it in"),
+            Self::SandboxFailed { reason } => write!(f, "the sandbox could not run the program: {reason}"),
+        }
+    }
 }
 
 impl Verdict {

@@ -500,6 +500,9 @@ pub(super) struct Compare {
     pub(super) a: PathBuf,
     /// The second model.
     pub(super) b: PathBuf,
+    /// The folder of a benchmark of one's own, if the runs are of one.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) benchmark: Option<String>,
     /// Folder with the real data sets that a run was evaluated on [default: the embedded ones].
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,

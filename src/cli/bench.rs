@@ -85,9 +85,19 @@ fn show(benchmark: &Benchmark) -> String {
     line("homepage", card.homepage.as_deref().unwrap_or("–"));
     line("citation", card.citation.as_deref().unwrap_or("–"));
     line("metric", &card.metric().metric);
-    line("scorer", &card.scorer.name);
+    let options = |options: &toml::Table| {
+        let all: Vec<String> = options.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) }
+    };
+    line("scorer", &format!("{}{}", card.scorer.name, options(&card.scorer.options)));
     for standard in &card.standard {
-        line("standard", &format!("{}: {} ({})", standard.name, standard.scorer.name, standard.source));
+        let scorer = &standard.scorer;
+        line("standard", &format!("{} ({})", standard.name, standard.source));
+        line("", &format!("{}{}", scorer.name, options(&scorer.options)));
+    }
+    line("id", card.dataset.id_field.as_deref().unwrap_or("the row's number, from 0"));
+    for (theirs, ours) in &card.dataset.aliases {
+        line("", &format!("`{theirs}` is read as `{ours}`"));
     }
     line("tokens", &format!("at most {}", card.generation_kwargs.max_gen_toks.0));
     let stops: Vec<_> = card.generation_kwargs.until.iter().map(|stop| format!("{stop:?}")).collect();
@@ -103,7 +113,8 @@ fn show(benchmark: &Benchmark) -> String {
 fn data(file: &DataFile) -> String {
     let rows = file.rows.map_or("any number of".to_owned(), |rows| rows.to_string());
     let sum = file.sha256.as_deref().unwrap_or("not known");
-    format!("{}: {}, {rows} rows, SHA-256 {sum}", file.split, file.name)
+    let hub = file.hub.as_ref().map(|h| format!(", on a hub: {}@{}/{}", h.dataset, h.revision, h.file));
+    format!("{}: {}, {rows} rows, SHA-256 {sum}{}", file.split, file.name, hub.unwrap_or_default())
 }
 
 /// Card and template have been checked when the benchmark opens; what is left is said step by step.

@@ -28,11 +28,12 @@ pub(super) fn run(args: &Compare, settings: &Settings, output: &Output) -> Resul
         });
         format!("{value}\n")
     } else {
-        let mut text = format!(
-            "{benchmark} by the {profile} profile\nA = {}\nB = {}\n",
-            args.a.display(),
-            args.b.display()
-        );
+        // With several profiles, each figure's name begins with its own.
+        let profile = match a.rows.iter().all(|row| row.profile == profile) {
+            true => format!(" by the {profile} profile"),
+            false => String::new(),
+        };
+        let mut text = format!("{benchmark}{profile}\nA = {}\nB = {}\n", args.a.display(), args.b.display());
         for c in &compared {
             describe(c, &mut text);
         }
@@ -47,7 +48,25 @@ fn side(path: &Path, args: &Compare, settings: &Settings) -> Result<Side, Failur
         return Ok(Side { path: path.to_owned(), rows: read_verdicts(path)? });
     }
     let manifest = runs::manifest(path).map_err(EvaluateError::Run)?;
-    let benchmark = Benchmark::load(&manifest.benchmark)?;
+    let benchmark = match &args.benchmark {
+        Some(folder) => Benchmark::open(folder)?,
+        None if !Benchmark::known().contains(&manifest.benchmark.as_str()) => {
+            return Err(Failure::request(format!(
+                "`{}` is a run of `{}`, which does not come with the project: name its folder with --benchmark FOLDER",
+                path.display(),
+                manifest.benchmark
+            )));
+        }
+        None => Benchmark::load(&manifest.benchmark)?,
+    };
+    if *benchmark.id() != manifest.benchmark {
+        return Err(Failure::request(format!(
+            "`{}` is a run of `{}`, not of `{}`",
+            path.display(),
+            manifest.benchmark,
+            benchmark.id()
+        )));
+    }
     let split = split(args.split);
     let items = benchmark.items(&settings.data(args.data.as_deref())?, split)?;
     let rows = run_verdicts(path, &benchmark, &items)?;

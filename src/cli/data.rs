@@ -142,8 +142,15 @@ fn pull(names: &[String], data: &Path, settings: &Settings, output: &Output) -> 
             let Some(hub) = &file.hub else { continue };
             output.note(&format!("{}: fetching {}", benchmark.id(), on_hub(hub)));
             let found = checkpoint::data_file(&hub.dataset, &hub.revision, &hub.file, &settings.open(output));
-            let bytes =
-                files::read(&found.map_err(|e| Failure::from(crate::experiment::ExperimentError::from(e)))?)?;
+            let found = found.map_err(|e| {
+                output.note(&format!(
+                    "or put the file into `{}` by other means, named {}",
+                    data.display(),
+                    file.name
+                ));
+                Failure::from(crate::experiment::ExperimentError::from(e))
+            })?;
+            let bytes = files::read(&found)?;
             benchmark.accept(file, &bytes)?;
             files::write(&data.join(&file.name), &bytes)?;
         }

@@ -14,6 +14,8 @@ use std::process::ExitCode;
 struct Check {
     name: String,
     ok: bool,
+    /// Whether it is not there, and need not be.
+    spare: bool,
     detail: String,
     /// What to do.
     fix: Option<String>,
@@ -26,6 +28,7 @@ pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> ExitCo
     checks.extend(sandbox::doctor(&confinement).into_iter().map(|c| Check {
         name: c.name,
         ok: c.ok,
+        spare: c.spare,
         detail: c.detail,
         fix: c.fix,
     }));
@@ -35,7 +38,12 @@ pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> ExitCo
     } else {
         let mut text = String::new();
         for c in &checks {
-            let _ = writeln!(text, "{} {:<24} {}", if c.ok { "ok  " } else { "FAIL" }, c.name, c.detail);
+            let state = match (c.ok, c.spare) {
+                (false, _) => "FAIL",
+                (true, true) => "–   ",
+                (true, false) => "ok  ",
+            };
+            let _ = writeln!(text, "{state} {:<24} {}", c.name, c.detail);
             if let (false, Some(fix)) = (c.ok, &c.fix) {
                 let _ = writeln!(text, "     {:<24} → {fix}", "");
             }
@@ -43,7 +51,11 @@ pub(super) fn run(args: &Doctor, settings: &Settings, output: &Output) -> ExitCo
         let _ = writeln!(
             text,
             "{}",
-            if well { "everything works" } else { "something is missing; see the lines with →" }
+            if well {
+                "everything that is needed works"
+            } else {
+                "something is missing; see the lines with →"
+            }
         );
         output.result(&text);
     }
@@ -55,6 +67,7 @@ fn processor() -> Check {
     Check {
         name: "processor".into(),
         ok: true,
+        spare: false,
         detail: format!("{cores} cores, matrix kernel {}", crate::engine::kernel_name()),
         fix: None,
     }
@@ -65,6 +78,7 @@ fn project(settings: &Settings) -> Vec<Check> {
         return vec![Check {
             name: "project files".into(),
             ok: false,
+            spare: false,
             detail: "experiments/, models/ and datasets/ were not found".into(),
             fix: Some("run inside a clone of the project, or give --home DIR".into()),
         }];
@@ -82,5 +96,5 @@ fn model(path: &Path, name: &str) -> Check {
         Err(e) => (false, e.to_string()),
     };
     let fix = (!ok).then(|| "check the clone out again, or regenerate it with scripts/family".to_owned());
-    Check { name: format!("model tiny/{name}"), ok, detail, fix }
+    Check { name: format!("model tiny/{name}"), ok, spare: false, detail, fix }
 }

@@ -8,10 +8,12 @@ use crate::digest::Digest;
 use crate::engine::{Engine, ReferenceEngine};
 use crate::evaluate::Summary;
 use crate::files::{self, Staged};
+use crate::ids::ItemId;
 use crate::merge::{MadeFrom, method};
 use crate::remote::Remote;
 use crate::runs::{self, Content, Held, Present, Reason, StoredItem, StoredRun, reason};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,7 +45,8 @@ fn list(store: &RunStore) -> Result<String, Failure> {
         let (benchmark, n, mean, model) = match &run.content {
             Ok(content) => {
                 let summary = summary(content);
-                let mean = summary.mean.map_or("–".to_owned(), |mean| format!("{:.2}", 100.0 * mean));
+                let mean = summary.mean.filter(|_| several_sets(content).is_none());
+                let mean = mean.map_or("–".to_owned(), |mean| format!("{:.2}", 100.0 * mean));
                 (content.manifest.benchmark.to_string(), summary.n, mean, model(&content.manifest.model))
             }
             Err(e) => ("–".to_owned(), 0, "–".to_owned(), e.to_string()),
@@ -54,6 +57,14 @@ fn list(store: &RunStore) -> Result<String, Failure> {
             "{:<16}  {benchmark:<16} {n:>6} {mean:>8} {size:>9}  {when:<20}  {:<11} {model}",
             run.id.as_str(),
             state(run)
+        );
+    }
+    let mixed = |run: &StoredRun| run.content.as_ref().is_ok_and(|content| several_sets(content).is_some());
+    let _ = writeln!(text, "\nover everything in a run, whatever split, limit or data it was asked with");
+    if all.iter().any(mixed) {
+        let _ = writeln!(
+            text,
+            "– where that is the questions of several data sets: `m3 eval` tells the figure of each"
         );
     }
     if all.is_empty() {
@@ -90,15 +101,21 @@ fn show(run: &StoredRun, items: bool, as_json: bool) -> Result<String, Failure> 
     if let Ok(made) = made_from(&manifest.model) {
         let _ = writeln!(text, "{:<18} {}", "merge", method(&made).join(" "));
     }
-    let (mean, ci95) = (summary.mean.unwrap_or(0.0), summary.ci95.unwrap_or((0.0, 1.0)));
+    let mean = match (several_sets(content), summary.mean, summary.ci95) {
+        (Some(id), ..) => format!(
+            "no mean, for it has the questions of several data sets (two of them are named {id}): `m3 eval` tells each"
+        ),
+        (None, Some(mean), Some((low, high))) => {
+            format!("{:.2} % [{:.2}, {:.2}]", 100.0 * mean, 100.0 * low, 100.0 * high)
+        }
+        (None, Some(mean), None) => format!("{:.2} %", 100.0 * mean),
+        (None, None, _) => "–".to_owned(),
+    };
     let _ = writeln!(
         text,
-        "\n{} items scored: {:.2} % [{:.2}, {:.2}]; {} right, {} wrong, {} invalid; {} unscored; {} answered only\n\
-         (everything in the run, whatever split or limit it was asked with)",
+        "\n{} items scored: {mean}; {} right, {} wrong, {} invalid; {} unscored; {} answered only\n\
+         (everything in the run, whatever split, limit or data it was asked with)",
         summary.n,
-        100.0 * mean,
-        100.0 * ci95.0,
-        100.0 * ci95.1,
         summary.right,
         summary.wrong,
         summary.invalid,
@@ -235,6 +252,7 @@ fn facts(run: &StoredRun) -> Value {
     let more = match &run.content {
         Ok(content) => json!({
             "complete": content.is_complete(),
+            "several_data_sets": several_sets(content).is_some(),
             "asked": content.open,
             "answered_only": waiting(content),
             "figures": summary(content),
@@ -263,6 +281,15 @@ fn state(run: &StoredRun) -> &'static str {
 
 fn waiting(content: &Content) -> usize {
     content.items.iter().filter(|item| item.verdict.is_none()).count()
+}
+
+/// A name that two different questions of a run have: it was asked on several data sets, of which a mean says nothing.
+fn several_sets(content: &Content) -> Option<&ItemId> {
+    let mut seen = HashMap::new();
+    content.items.iter().find_map(|item| {
+        let first = *seen.entry(&item.item).or_insert(item.content);
+        (first != item.content).then_some(&item.item)
+    })
 }
 
 /// The figures over everything in a run. A verdict that this version does not know is none.

@@ -4,12 +4,13 @@ use super::args::Score;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{Settings, profiles, split};
-use crate::bench::{Benchmark, Chance, Measure, OutputRows, Outputs, Profile, Tools, Verdict};
+use crate::bench::{Benchmark, Chance, Item, Measure, OutputRows, Outputs, Profile, Tools, Verdict};
 use crate::evaluate::{Summary, VerdictRow, score_outputs, write_verdicts};
 use crate::event::{Event, Observer};
 use crate::files;
 use crate::sandbox;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,8 +49,14 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
         of_profile.extend(these.iter().map(|_| *profile));
         measures.extend(these);
     }
-    let Outputs { answered, missing } = outputs(args, settings, &benchmark)?;
+    let (Outputs { answered, missing }, joined) = outputs(args, settings, &benchmark)?;
     // Fail before the expensive part.
+    if args.verdicts.as_deref().is_some_and(|to| files::same(to, &args.outputs)) {
+        return Err(Failure::request(format!(
+            "`{}` holds the answers: give --verdicts another name, or they would be overwritten",
+            args.outputs.display()
+        )));
+    }
     if let Some(folder) = args.verdicts.as_deref().and_then(Path::parent) {
         files::check_writable(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
     }
@@ -68,23 +75,27 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
         return Err(Failure::Stopped("stopped; nothing was written".into()));
     };
     if let Some(path) = &args.verdicts {
-        let row = |profile: Profile, measure: &Measure<'_>, id: &crate::ids::ItemId, verdict: &Verdict| {
-            VerdictRow {
-                benchmark: benchmark.id().clone(),
-                profile,
-                metric: measure.name.to_owned(),
-                id: id.clone(),
-                verdict: verdict.clone(),
-            }
+        let row = |profile: Profile, measure: &Measure<'_>, item: &Item, verdict: &Verdict| VerdictRow {
+            benchmark: benchmark.id().clone(),
+            profile,
+            metric: measure.name.to_owned(),
+            id: item.id.clone(),
+            item: joined.then(|| item.digest()),
+            verdict: verdict.clone(),
         };
         let rows: Vec<VerdictRow> = of_profile
             .iter()
             .zip(measures.iter().zip(&verdicts))
-            .flat_map(|(p, (m, all))| answered.iter().zip(all).map(move |(a, v)| row(*p, m, &a.item.id, v)))
+            .flat_map(|(p, (m, all))| answered.iter().zip(all).map(move |(a, v)| row(*p, m, &a.item, v)))
             .collect();
         write_verdicts(path, &rows)?;
     }
     let figures = of_profile.iter().zip(measures.iter().zip(&verdicts));
+    if let Some(form) = benchmark.form_of_answers()
+        && verdicts.iter().flatten().all(|verdict| *verdict == Verdict::no_answer())
+    {
+        output.note(&format!("no answer could be looked at: for {} an answer is {form}", benchmark.id()));
+    }
     let named: Vec<String> = profiles.iter().map(ToString::to_string).collect();
     let scored = Scored {
         benchmark: benchmark.id().as_str(),
@@ -98,17 +109,27 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
     };
     output.result(&if args.json { json(&scored) } else { table(&scored) });
     let unscored = scored.metrics.iter().any(|f| f.summary.unscored > 0);
+    let mut why: BTreeMap<String, usize> = BTreeMap::new();
+    for verdict in verdicts.iter().flatten() {
+        if let Verdict::Unscored { why: reason } = verdict {
+            *why.entry(reason.to_string()).or_default() += 1;
+        }
+    }
+    for (reason, count) in why {
+        output.note(&format!("{count} verdicts are missing: {reason}"));
+    }
     Ok(if unscored { ExitCode::from(UNSCORED) } else { ExitCode::SUCCESS })
 }
 
-fn outputs(args: &Score, settings: &Settings, benchmark: &Benchmark) -> Result<Outputs, Failure> {
+/// The answers, and whether their items are those of a data set.
+fn outputs(args: &Score, settings: &Settings, benchmark: &Benchmark) -> Result<(Outputs, bool), Failure> {
     let rows = OutputRows::read(&args.outputs, benchmark)?;
     if rows.have_items() {
-        return Ok(rows.with_own_items()?);
+        return Ok((rows.with_own_items()?, false));
     }
     let (data, split) = (settings.data(args.data.as_deref())?, split(args.split));
     let items = benchmark.items(&data, split)?;
-    Ok(rows.join(benchmark, split, items, args.partial)?)
+    Ok((rows.join(benchmark, split, items, args.partial)?, true))
 }
 
 fn json(scored: &Scored<'_>) -> String {

@@ -47,8 +47,8 @@ pub(crate) trait Runner {
     /// sequence broke down, those of one piece together and in the order of its tokens.
     fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))>;
 
-    /// Tokens that a step runs in about the time of one. `None`, if it must not be asked to run guesses.
-    fn spare_tokens(&self) -> Option<usize>;
+    /// What one more token costs a step, in times of a step with one. `None`, if it must not be asked to run guesses.
+    fn cost_of_token(&self) -> Option<f64>;
 
     /// Tokens that were run since the beginning: less than were asked for, where beginnings are shared.
     fn tokens_run(&self) -> u64;

@@ -4,13 +4,13 @@
 //! each sequence that is generating and, in the rest of the step, the next piece of prompts. A sequence that ends is
 //! delivered at once and its place is taken before the next step.
 //!
-//! Where a step waits for the weights anyway, it also runs guesses of what comes next ([`guess`]).
+//! Where a step waits for the weights anyway, it also runs guesses of what comes next ([`Guesses`]).
 //!
 //! What several prompts begin with is computed once: a sequence that begins like another one waits until that one has run so
 //! far, and takes over its keys and values.
 
 use super::error::EngineError;
-use super::guess::{self, Guesses};
+use super::guess::{Coming, Guess, Guesses};
 use super::job::{Job, Taken};
 use super::kv::common;
 use super::llama::Piece;
@@ -31,8 +31,9 @@ pub(crate) type Watch<'c> = dyn FnMut(usize, &[f32]) + 'c;
 
 /// What does jobs.
 pub(crate) struct Scheduler<'e, R> {
-    pub(crate) settings: EngineSettings,
-    pub(crate) runner: &'e mut R,
+    settings: EngineSettings,
+    runner: &'e mut R,
+    guesses: Guesses,
 }
 
 /// A job in the batch.
@@ -40,9 +41,11 @@ struct Sequence<J, S> {
     /// The request's number.
     number: usize,
     job: J,
-    /// The token generated last, once the known ones have run, and guesses of those after it.
+    /// The token generated last, once the known ones have run, and then what was guessed.
     next: Vec<u32>,
-    /// How many of these are right.
+    /// What was guessed.
+    guessed: Vec<Guess>,
+    /// How many of `next` are right.
     right: usize,
     /// How many of its tokens guesses were learnt from.
     learnt: usize,
@@ -114,7 +117,12 @@ enum Next {
     Done,
 }
 
-impl<R: Runner> Scheduler<'_, R> {
+impl<'e, R: Runner> Scheduler<'e, R> {
+    /// One that knows nothing to guess from.
+    pub(crate) fn new(settings: EngineSettings, runner: &'e mut R) -> Self {
+        Self { settings, runner, guesses: Guesses::default() }
+    }
+
     /// Does the jobs of `queue`, each with the number of the request that it belongs to, and delivers what comes of each as
     /// soon as it is there, in any order.
     pub(crate) fn run<J: Job>(
@@ -138,10 +146,10 @@ impl<R: Runner> Scheduler<'_, R> {
         watch: &mut Watch<'_>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
-        let (mut waiting, mut guesses) = (None, Guesses::default());
+        let mut waiting = None;
         while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver)? {
             let mut ended = Vec::new();
-            self.guess(active, &mut guesses);
+            self.guess(active);
             let mut stop = self.step(active, watch, &mut ended)? == Flow::Stop;
             share(active, &ended, self.runner)?;
             // Backwards, so that `swap_remove` moves only places that were looked at already.
@@ -193,8 +201,9 @@ impl<R: Runner> Scheduler<'_, R> {
                 break;
             };
             let serial = active.iter().map(|s| s.serial + 1).max().unwrap_or(0);
-            let (next, right, learnt) = (Vec::new(), 0, 0);
-            let mut sequence = Sequence { number, job, next, right, learnt, kv, serial, leader: None };
+            let (next, guessed) = (Vec::new(), Vec::new());
+            let mut sequence =
+                Sequence { number, job, next, guessed, right: 0, learnt: 0, kv, serial, leader: None };
             let followed = sequence.follow(active, self.runner);
             active.push(sequence);
             followed?;
@@ -202,32 +211,36 @@ impl<R: Runner> Scheduler<'_, R> {
         Ok(if active.is_empty() { Next::Done } else { Next::Step })
     }
 
-    /// Adds guesses to what comes next in the sequences, where all are generating and the step has tokens to spare: one for
-    /// each, then a second one, and so on.
-    fn guess<J: Job>(&self, active: &mut [Sequence<J, R::Slot>], guesses: &mut Guesses) {
-        let Some(spare) = self.runner.spare_tokens() else { return };
-        let mut left = self.settings.guess_tokens.unwrap_or(spare).saturating_sub(active.len());
-        if left == 0 || active.iter().any(|s| s.next.is_empty()) {
+    /// Adds guesses to what comes next in the sequences that are generating.
+    fn guess<J: Job>(&mut self, active: &mut [Sequence<J, R::Slot>]) {
+        let Some(cost) = self.runner.cost_of_token() else { return };
+        // A guess that comes true saves its sequence a step, the others nothing.
+        let (most, floor) = match self.settings.guess_tokens {
+            Some(most) => (most, 0.0),
+            None => (usize::MAX, cost * active.len() as f64),
+        };
+        if most == 0 || floor >= 1.0 {
             return;
         }
-        for Sequence { next, learnt, kv, .. } in &mut *active {
+        let mut generating: Vec<_> = active.iter_mut().filter(|s| !s.next.is_empty()).collect();
+        for Sequence { next, learnt, kv, .. } in &mut generating {
             let known = kv.tokens();
-            (*learnt..known.len()).for_each(|place| guesses.learn(&known[..place], known[place]));
-            guesses.learn(known, next[0]);
+            (*learnt..known.len()).for_each(|place| self.guesses.learn(&known[..place], known[place]));
+            self.guesses.learn(known, next[0]);
             *learnt = known.len();
         }
-        for depth in 1..=guess::AT_ONCE {
-            for Sequence { job, next, kv, .. } in &mut *active {
-                if left == 0 || next.len() < depth || kv.len() + depth >= job.positions() {
-                    continue;
-                }
-                let recent: Vec<u32> =
-                    kv.tokens().iter().rev().take(guess::LONGEST).rev().chain(&*next).copied().collect();
-                if let Some(token) = guesses.after(&recent) {
-                    next.push(token);
-                    left -= 1;
-                }
+        let coming = generating.iter_mut().map(|Sequence { job, next, guessed, kv, .. }| {
+            guessed.clear();
+            Coming {
+                past: kv.tokens(),
+                last: next[0],
+                room: job.positions() - kv.len() - 1,
+                guesses: guessed,
             }
+        });
+        self.guesses.add(&mut coming.collect::<Vec<_>>(), most, floor);
+        for Sequence { next, guessed, .. } in generating {
+            next.extend(guessed.iter().map(|guess| guess.token));
         }
     }
 
@@ -272,13 +285,20 @@ impl<R: Runner> Scheduler<'_, R> {
             let sequence = &mut active[place];
             watch(sequence.number, logits);
             match sequence.job.take(logits)? {
-                Taken::Run(token) if sequence.next.get(sequence.right) == Some(&token) => sequence.right += 1,
                 Taken::Run(token) => {
-                    let Sequence { next, right, kv, .. } = sequence;
-                    kv.keep(kv.len() - (next.len() - *right));
-                    next.clear();
-                    next.push(token);
-                    settled = Some(place);
+                    let Sequence { next, guessed, right, kv, .. } = sequence;
+                    let guess = next.get(*right).map(|next| *next == token);
+                    if let Some(came_true) = guess {
+                        self.guesses.tell(guessed[*right - 1], came_true);
+                    }
+                    if guess == Some(true) {
+                        *right += 1;
+                    } else {
+                        kv.keep(kv.len() - (next.len() - *right));
+                        next.clear();
+                        next.push(token);
+                        settled = Some(place);
+                    }
                 }
                 Taken::Wait => {}
                 Taken::Stop => flow = Flow::Stop,

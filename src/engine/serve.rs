@@ -55,8 +55,8 @@ impl Place {
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
         match self {
-            Self::Cpu(runner) => Scheduler { settings, runner: &mut **runner }.run(jobs, watch, deliver),
-            Self::Device(runner) => Scheduler { settings, runner: &mut **runner }.run(jobs, watch, deliver),
+            Self::Cpu(runner) => Scheduler::new(settings, &mut **runner).run(jobs, watch, deliver),
+            Self::Device(runner) => Scheduler::new(settings, &mut **runner).run(jobs, watch, deliver),
         }
     }
 }

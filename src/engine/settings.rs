@@ -21,8 +21,8 @@ pub struct EngineSettings {
     pub step_tokens: NonZeroUsize,
     /// Who computes.
     pub threads: Threads,
-    /// Tokens that a step runs at most where it tries guesses (several next tokens of a sequence at once) beside those that
-    /// are to run. `None` for as many as cost next to nothing on this machine, 0 for no guesses. It changes no answer.
+    /// Guesses of next tokens that a step tries at most. `None` for those that are likely enough to come true for what they cost
+    /// on this machine, 0 for none. It changes no answer.
     pub guess_tokens: Option<usize>,
     /// How weights are kept; the one setting that changes answers.
     pub precision: Precision,

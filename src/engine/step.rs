@@ -104,9 +104,9 @@ impl Runner for Machine {
         rooms.flat_map(|(owners, room)| owners.iter().copied().zip(self.llama.logits(room)))
     }
 
-    /// One, if the weights stay in the cache: every token then costs what it computes.
-    fn spare_tokens(&self) -> Option<usize> {
-        Some(if self.llama.bytes() <= CACHED_WEIGHTS { 1 } else { self.llama.spare_tokens(self.isa) })
+    /// As much as the first, if the weights stay in the cache.
+    fn cost_of_token(&self) -> Option<f64> {
+        Some(if self.llama.bytes() <= CACHED_WEIGHTS { 1.0 } else { self.llama.cost_of_row(self.isa) })
     }
 
     fn tokens_run(&self) -> u64 {

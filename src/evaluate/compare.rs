@@ -103,6 +103,11 @@ fn one(metric: &str, a: &Figure<'_>, b: &Figure<'_>, seed: u64) -> Result<Compar
     let mut pairs: Vec<(&ItemId, f64, f64)> = Vec::new();
     let (mut unscored, mut only_in_a) = (0, 0);
     for id in &a.order {
+        if let (Some(in_a), Some(in_b)) = (a.rows[id].item, b.rows.get(id).and_then(|row| row.item))
+            && in_a != in_b
+        {
+            return Err(CompareError::OtherItem { id: (*id).clone() });
+        }
         match (a.rows[id].verdict.value(), b.rows.get(id).map(|row| row.verdict.value())) {
             (_, None) => only_in_a += 1,
             (Some(in_a), Some(Some(in_b))) => pairs.push((id, in_a, in_b)),
@@ -171,6 +176,7 @@ mod tests {
             profile: Profile::Paper,
             metric: "m".into(),
             id: (*id).into(),
+            item: None,
             verdict: match value {
                 Some(1.0) => Verdict::correct(""),
                 Some(_) => Verdict::wrong(""),
@@ -201,6 +207,19 @@ mod tests {
         assert_eq!((c.n, c.unscored, c.only_in_a, c.only_in_b), (3, 1, 1, 1));
         assert_eq!((c.right_in_a_only, c.right_in_b_only), (vec!["3".into()], vec!["2".into()]));
         assert_eq!((c.difference, c.mcnemar_p), (0.0, 1.0));
+    }
+
+    #[test]
+    fn items_of_two_data_sets_are_not_paired_by_name() {
+        let with = |what: &str| {
+            let mut side = rows(&[("1", Some(1.0))]);
+            side.rows[0].item = Some(crate::digest::Canonical::new("item").text("what", what).finish());
+            side
+        };
+        let e = compare(&with("a"), &with("b"), 0).unwrap_err().to_string();
+        assert!(e.contains("item 1") && e.contains("same data"), "{e}");
+        compare(&with("a"), &with("a"), 0).unwrap();
+        compare(&with("a"), &rows(&[("1", Some(1.0))]), 0).unwrap();
     }
 
     /// Of n differences that are 1 with the share p, the interval is nearly p ± 1.96·√(p(1−p)/n).

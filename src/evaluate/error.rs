@@ -38,7 +38,11 @@ pub enum EvaluateError {
 
 /// A file that should hold verdicts.
 #[derive(Debug, Error)]
-#[error("`{}`, line {line}, is not a verdict as m3 score --verdicts writes them", path.display())]
+#[error(
+    "`{}`{} as m3 score --verdicts writes them",
+    path.display(),
+    source.as_ref().map_or(" is empty: it has no verdicts".to_owned(), |_| format!(", line {line}, is not a verdict"))
+)]
 pub struct VerdictFileError {
     /// The file.
     pub path: PathBuf,
@@ -70,6 +74,12 @@ pub enum CompareError {
         a: usize,
         /// Verdicts in the second.
         b: usize,
+    },
+    /// They are about items that have only their names in common.
+    #[error("item {id} is another question in A than in B: score both on the same data")]
+    OtherItem {
+        /// The item.
+        id: crate::ids::ItemId,
     },
     /// One of them has two verdicts for an item.
     #[error("`{}` has two verdicts for item {id} ({metric})", path.display())]

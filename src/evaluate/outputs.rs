@@ -2,6 +2,7 @@
 
 use super::{EvaluateError, VerdictFileError};
 use crate::bench::{Answered, Measure, Profile, Tools, Verdict};
+use crate::digest::Digest;
 use crate::event::{Event, Observer};
 use crate::files;
 use crate::ids::{BenchmarkId, ItemId};
@@ -50,6 +51,9 @@ pub struct VerdictRow {
     pub metric: String,
     /// Which item.
     pub id: ItemId,
+    /// What the item is, where it is one of a data set: two with one name may be of different sets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<Digest>,
     /// What its answer is worth.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -100,6 +104,7 @@ mod tests {
             profile: Profile::Paper,
             metric: "exact_match".into(),
             id: id.into(),
+            item: None,
             verdict,
         };
         let rows = [row("0", Verdict::correct("5")), row("1", Verdict::no_answer())];
@@ -112,10 +117,10 @@ mod tests {
             first,
             r#"{"benchmark":"gsm8k","profile":"paper","metric":"exact_match","id":"0","verdict":"scored","value":1.0,"extracted":"5","reason":{"is":"correct"}}"#
         );
-        for damaged in ["", "{}\n", "x"] {
+        for (damaged, said) in [("", "is empty"), ("{}\n", "line 1"), ("x", "line 1")] {
             files::write(&path, damaged.as_bytes()).unwrap();
             let e = read_verdicts(&path).unwrap_err().to_string();
-            assert!(e.contains("line 1") && e.contains("m3 score"), "{e}");
+            assert!(e.contains(said) && e.contains("m3 score"), "{e}");
         }
     }
 }

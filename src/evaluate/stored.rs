@@ -48,6 +48,7 @@ pub fn run_verdicts(
                 profile: Profile::Paper,
                 metric: metric.clone(),
                 id: item.id.clone(),
+                item: Some(item.digest()),
                 verdict,
             });
         }

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+/// How the detail begins of a kind of walls that cannot be built.
+const NOT_HERE: &str = "not here";
+
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -14,6 +17,8 @@ pub struct Check {
     pub name: String,
     /// Whether it is as it should be.
     pub ok: bool,
+    /// Whether it is not there, and need not be.
+    pub spare: bool,
     /// What was found.
     pub detail: String,
     /// What to do about it, if it is not as it should be.
@@ -22,7 +27,7 @@ pub struct Check {
 
 impl Check {
     fn new(name: &str, ok: bool, detail: String, fix: &str) -> Self {
-        Self { name: name.to_owned(), ok, detail, fix: (!ok).then(|| fix.to_owned()) }
+        Self { name: name.to_owned(), ok, spare: false, detail, fix: (!ok).then(|| fix.to_owned()) }
     }
 }
 
@@ -46,16 +51,17 @@ pub fn doctor(settings: &Settings) -> Vec<Check> {
                 best.get_or_insert(sandbox);
             }
             Err(error) => {
-                let detail = format!("not here: {}", whole(&error));
+                let detail = format!("{NOT_HERE}: {}", whole(&error));
                 let fix = "as the message says; without any kind of walls no program is scored";
                 checks.push(Check::new(&name, best.is_some(), detail, fix));
             }
         }
     }
     let Some(best) = best else { return checks };
-    // A weaker kind does it too.
-    for check in checks.iter_mut().filter(|check| check.name.starts_with("sandbox: ")) {
-        (check.ok, check.fix) = (true, None);
+    // One kind is enough.
+    let kinds = checks.iter_mut().filter(|check| check.name.starts_with("sandbox: "));
+    for check in kinds.filter(|check| check.detail.starts_with(NOT_HERE)) {
+        (check.ok, check.spare, check.fix) = (true, true, None);
     }
     checks.extend(attacks(&*best, settings.parallel));
     checks
@@ -70,7 +76,7 @@ fn attacks(sandbox: &dyn Sandbox, parallel: usize) -> Vec<Check> {
         let (ok, detail) = match sandbox.run(&job) {
             Ok(report) => {
                 let held = attack.expected.is_met_by(&report.ending);
-                (held, format!("{} ({:?})", if held { "held" } else { "NOT held" }, report.ending))
+                (held, format!("{}: {}", if held { "held" } else { "NOT held" }, report.ending))
             }
             Err(error) => (false, whole(&error)),
         };

@@ -12,13 +12,13 @@ pub enum SandboxUnavailable {
     #[error("untrusted programs are confined with Linux namespaces, and this is not Linux")]
     Platform,
     /// No interpreter.
-    #[error("no Python 3 answers (tried {}); install python3 or name one in the settings", list(tried))]
+    #[error("no Python 3 answers (tried {}); install python3, or name one with --python", list(tried))]
     NoPython {
         /// Where it was looked for.
         tried: Vec<PathBuf>,
     },
     /// The interpreter cannot be shown to the program without showing too much.
-    #[error("`{}` needs the folder `{}`, which is too wide to be opened to untrusted programs; install python3 under /usr", python.display(), folder.display())]
+    #[error("`{}` needs the folder `{}`, which is too wide to be opened to untrusted programs; install python3 under /usr, or name one there with --python", python.display(), folder.display())]
     TooWide {
         /// The interpreter.
         python: PathBuf,

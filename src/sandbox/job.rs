@@ -2,6 +2,7 @@
 
 use super::error::SandboxError;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -79,6 +80,22 @@ pub enum Ending {
     OutputFlood,
     /// It wrote to the verdict channel itself, and badly.
     Tampered,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("it ran to its end"),
+            Self::Failed { kind, .. } => write!(f, "it ended with {kind}"),
+            Self::TimedOut { which: Limit::Wall } => f.write_str("its time was up"),
+            Self::TimedOut { which: Limit::Cpu } => f.write_str("its processor time was up"),
+            Self::OutOfMemory => f.write_str("its memory was full"),
+            Self::Crashed { signal } => write!(f, "it died of signal {signal}"),
+            Self::Exited { code } => write!(f, "it left with exit code {code}"),
+            Self::OutputFlood => f.write_str("it wrote too much"),
+            Self::Tampered => f.write_str("it forged a verdict, and badly"),
+        }
+    }
 }
 
 /// A time limit.

@@ -46,8 +46,28 @@ fn the_page_about_adding_a_benchmark_does_what_it_says() {
     let said = project.m3(&["bench", "new", "capitals"]).fails(1);
     assert!(said.contains("`capitals` is there already"), "{said}");
     assert_eq!(std::fs::read(project.path("capitals/benchmark.toml")).unwrap(), card);
+    let said = project.m3(&["bench", "new", "gsm8k"]).fails(1);
+    assert!(said.contains("`gsm8k` is a benchmark that comes with the project"), "{said}");
     let said = project.m3(&["bench", "new", "no good"]).fails(1);
     assert!(said.contains("letters, digits"), "{said}");
+}
+
+#[test]
+fn what_a_new_benchmark_begins_with_and_the_examples_are_right() {
+    let project = Project::new();
+    project.m3(&["bench", "new", "fresh"]).ok();
+    let said = project.m3(&["bench", "check", "fresh"]).ok();
+    assert!(said.contains("cases    5 of 5"), "{said}");
+    let examples = home().join("benchmarks/examples");
+    for name in ["arithmetic", "choices", "patterns"] {
+        let folder = examples.join(name);
+        let said = project.m3(&["bench", "check", folder.to_str().unwrap()]).ok();
+        assert!(said.contains("ok   items") && said.contains("ok   cases"), "{said}");
+        let cases = std::fs::read_to_string(folder.join("cases.json")).unwrap();
+        for kind in ["right", "wrong", "empty", "hostile", "huge"] {
+            assert!(cases.contains(&format!("{{\"name\": \"{kind}")), "{name}: {kind}");
+        }
+    }
 }
 
 /// A benchmark with one scorer and its rows.

@@ -112,6 +112,11 @@ pub(super) trait Scorer: Send + Sync + fmt::Debug {
         None
     }
 
+    /// What an answer must be to be looked at, where it is no text that a model generates: said of answers from elsewhere.
+    fn form(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Words behind which there is nothing more to learn from an answer, in small letters: generation ends with the first of them.
     fn end_with(&self) -> Vec<String> {
         Vec::new()

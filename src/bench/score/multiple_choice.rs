@@ -88,6 +88,13 @@ impl Scorer for MultipleChoice {
         Some(self.choices(item).iter().map(|choice| format!("{}{choice}", self.target_delimiter)).collect())
     }
 
+    fn form(&self) -> Option<&'static str> {
+        Some(
+            "the list of the choices' likelihoods, as JSON in a text: one {\"log_likelihood\": -1.5, \"tokens\": 2, \"greedy\": \
+             false} for each choice, in their order",
+        )
+    }
+
     fn gold_label(&self, item: &Item) -> Option<&str> {
         match &self.doc_to_choice {
             Choices::These(choices) => choices.get(self.target(item)?).map(String::as_str),

@@ -257,14 +257,13 @@ impl Linear {
         }
     }
 
-    /// Rows that are multiplied while the weights come from memory, in about the time of one. Measured on two cores: with tiles
-    /// twice their rows take a fifth more; other products in bfloat16 compute a quarter as fast, those in f32 a tenth.
-    pub(crate) fn spare_rows(&self, isa: Isa) -> usize {
+    /// What one more row costs where the weights come from memory, in times of the first: about, as measured on two cores.
+    pub(crate) fn cost_of_row(&self, isa: Isa) -> f64 {
         match (&self.weights, isa.halves()) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            (Weights::Pairs(_), Halves::Tiles) => 32,
-            (Weights::Pairs(_), _) => 8,
-            (Weights::Full(_) | Weights::Half(_), _) => 4,
+            (Weights::Pairs(_), Halves::Tiles) => 0.02,
+            (Weights::Pairs(_), _) => 0.05,
+            (Weights::Full(_) | Weights::Half(_), _) => 0.12,
         }
     }
 

@@ -85,9 +85,9 @@ impl Llama {
         layers + self.head.bytes()
     }
 
-    /// Tokens that can be multiplied while weights come from memory, in about the time of one.
-    pub(crate) fn spare_tokens(&self, isa: Isa) -> usize {
-        self.head.spare_rows(isa)
+    /// What one more row costs where the weights come from memory, in times of the first.
+    pub(crate) fn cost_of_row(&self, isa: Isa) -> f64 {
+        self.head.cost_of_row(isa)
     }
 
     /// Runs the pieces' tokens, fills their keys and values, and leaves the logits that are wanted in `room`, from where

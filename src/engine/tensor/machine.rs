@@ -156,7 +156,7 @@ impl Runner for Machine {
     }
 
     /// A place remembers that its sequence broke down, which a guess must not bring about.
-    fn spare_tokens(&self) -> Option<usize> {
+    fn cost_of_token(&self) -> Option<f64> {
         None
     }
 

@@ -106,6 +106,7 @@ impl Benchmark {
     /// Opens a benchmark by its name, or else by its folder. LiveBench's tasks go by its own names too: `livebench/if`,
     /// `livebench/LCB_generation`.
     pub fn open(name_or_folder: &str) -> Result<Self, BenchError> {
+        let name_or_folder = name_or_folder.trim();
         if NAMES.contains(&name_or_folder) {
             return Self::load(&name_or_folder.into());
         }
@@ -127,9 +128,11 @@ impl Benchmark {
     ) -> Result<Self, BenchError> {
         let file = format!("{folder}/benchmark.toml");
         let prompt = Prompt::parse(&format!("{folder}/{}", card.doc_to_text), prompt)?;
-        let scorer = registry::scorer(&file, &card.scorer)?;
-        let standard =
-            card.standard.iter().map(|m| registry::scorer(&file, &m.scorer)).collect::<Result<_, _>>()?;
+        let scorer = registry::scorer(&file, "[scorer]", &card.scorer)?;
+        let standard = card.standard.iter().map(|m| {
+            registry::scorer(&file, &format!("the scorer of `{}` in [[standard]]", m.name), &m.scorer)
+        });
+        let standard = standard.collect::<Result<_, _>>()?;
         let cases = (format!("{folder}/cases.json"), cases);
         Ok(Self { card, prompt, scorer, standard, cases, own_data: None })
     }

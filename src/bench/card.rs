@@ -250,6 +250,14 @@ impl Card {
                     "a plain file name".to_owned(),
                 );
             }
+            let unpacked = file.name.strip_suffix(".gz").unwrap_or(&file.name);
+            let ending = Path::new(unpacked).extension().and_then(|ending| ending.to_str());
+            if !matches!(ending, Some("jsonl" | "json" | "csv" | "tsv" | "parquet")) {
+                let accepted =
+                    "a name that ends in .jsonl, .json, .csv or .tsv, each also with .gz, or in .parquet"
+                        .to_owned();
+                return wrong("dataset.files.name", format!("`{}`", file.name), accepted);
+            }
             let table = matches!(file.format(), Format::Csv | Format::Tsv);
             if !table && !file.columns.is_empty() || file.header && file.columns.is_empty() {
                 let got = format!("{} names for `{}`", file.columns.len(), file.name);

@@ -91,9 +91,6 @@ pub(super) fn run(
 ) -> Result<Vec<CaseResult>, BenchError> {
     let cases: Cases =
         serde_json::from_str(text).map_err(|source| BenchError::Cases { file: file.to_owned(), source })?;
-    if cases.cases.is_empty() {
-        return Err(BenchError::NoCases { file: file.to_owned() });
-    }
     let run = |case: Case| {
         let fields = case.item.as_ref().unwrap_or(&cases.item).clone();
         let problem = problem(benchmark, &case, &Item { id: "0".into(), fields }, tools);

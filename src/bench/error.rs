@@ -7,6 +7,15 @@ use crate::ids::{BenchmarkId, ItemId};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+/// That a row has other fields than one that it needs.
+fn lack(key: &str, has: &[String]) -> String {
+    if has.is_empty() {
+        format!("there is no `{key}`; ")
+    } else {
+        format!("there is no `{key}` among {}; ", has.join(", "))
+    }
+}
+
 /// Which splits published data has.
 fn published_splits(has: &[Split]) -> String {
     if has.is_empty() {
@@ -39,6 +48,18 @@ pub enum BenchError {
         /// The card.
         file: String,
         /// Line, key and accepted values, in TOML's own words.
+        source: Box<toml::de::Error>,
+    },
+    /// Options that a scorer does not have, or with values that it does not take.
+    #[error("{file}: {table} has options that `{scorer}` does not take")]
+    Options {
+        /// The card.
+        file: String,
+        /// Where in it.
+        table: String,
+        /// The kind of scorer.
+        scorer: String,
+        /// Key and accepted values.
         source: Box<toml::de::Error>,
     },
     /// A card whose key has a value outside what is accepted.
@@ -200,7 +221,7 @@ pub enum BenchError {
     #[error(
         "`{}`, line {line}: {}`{key}` must be {wanted}",
         path.display(),
-        has.as_ref().map_or(String::new(), |has| format!("there is no `{key}` among {}; ", has.join(", ")))
+        has.as_ref().map_or(String::new(), |has| lack(key, has))
     )]
     Field {
         /// The file.
@@ -288,14 +309,6 @@ pub enum BenchError {
         file: String,
         /// JSON's own words.
         source: serde_json::Error,
-    },
-    /// A file of hand-made cases without one.
-    #[error(
-        "{file} has no cases: write at least a right, a wrong and an empty answer, and what they are worth"
-    )]
-    NoCases {
-        /// The file.
-        file: String,
     },
     /// A line that is not UTF-8.
     #[error("`{}`, line {line}, is not UTF-8 (byte {byte} of the line)", path.display())]

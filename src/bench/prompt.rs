@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// The name of the one template; without an extension for which minijinja would escape anything.
 const NAME: &str = "prompt";
 
+/// Steps that a template may take: a loop that would not end, or fill the memory, is an error.
+const STEPS: u64 = 1_000_000;
+
 /// Where in a template something is wrong, as far as that is known: its line and column, from 1.
 fn place(text: &str, error: &Error) -> String {
     let Some(before) = error.range().and_then(|range| text.get(..range.start)) else { return String::new() };
@@ -39,6 +42,7 @@ impl Prompt {
         };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(STEPS));
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(failed)?;
         environment.set_syntax(syntax);
         let prompt = Self { file: file.to_owned(), environment, source };

@@ -82,8 +82,8 @@ fn make<S: Scorer + DeserializeOwned + 'static>(
     options.try_into::<S>().map(|scorer| Box::new(scorer) as Box<dyn Scorer>)
 }
 
-/// The scorer that the card of `file` chooses.
-pub(super) fn scorer(file: &str, choice: &ScorerChoice) -> Result<Box<dyn Scorer>, BenchError> {
+/// The scorer that the card of `file` chooses in a table, `[scorer]` or one of `[[standard]]`.
+pub(super) fn scorer(file: &str, table: &str, choice: &ScorerChoice) -> Result<Box<dyn Scorer>, BenchError> {
     let Some((_, make)) = SCORERS.iter().find(|(name, _)| *name == choice.name) else {
         let accepted: Vec<_> = SCORERS.iter().map(|(name, _)| format!("`{name}`")).collect();
         return Err(BenchError::CardValue {
@@ -93,8 +93,12 @@ pub(super) fn scorer(file: &str, choice: &ScorerChoice) -> Result<Box<dyn Scorer
             accepted: format!("one of {}", accepted.join(", ")),
         });
     };
-    make(choice.options.clone())
-        .map_err(|source| BenchError::Card { file: file.to_owned(), source: Box::new(source) })
+    make(choice.options.clone()).map_err(|source| BenchError::Options {
+        file: file.to_owned(),
+        table: table.to_owned(),
+        scorer: choice.name.clone(),
+        source: Box::new(source),
+    })
 }
 
 #[cfg(test)]
@@ -105,9 +109,12 @@ mod tests {
     #[test]
     fn an_unknown_scorer_or_option_is_named() {
         let choice = |text: &str| ScorerChoice::from(text.parse::<toml::Table>().unwrap());
-        let e = scorer("x.toml", &choice("name = \"gsm9k\"")).unwrap_err().to_string();
+        let e = scorer("x.toml", "[scorer]", &choice("name = \"gsm9k\"")).unwrap_err().to_string();
         assert!(e.contains("`gsm9k`") && e.contains("`gsm8k`"), "{e}");
-        let source = |text| scorer("x.toml", &choice(text)).unwrap_err().source().unwrap().to_string();
+        let failed = |text| scorer("x.toml", "[[standard]] strict", &choice(text)).unwrap_err();
+        let e = failed("name = \"mbpp\"\ntimeout = 3.0").to_string();
+        assert!(e.contains("x.toml") && e.contains("[[standard]] strict") && e.contains("`mbpp`"), "{e}");
+        let source = |text| failed(text).source().unwrap().to_string();
         let e = source("name = \"mbpp\"\ntimeout = 3.0");
         assert!(e.contains("`timeout`") && e.contains("`timeout_seconds`"), "{e}");
         let e = source("name = \"mbpp\"\ntimeout_seconds = 0.0");

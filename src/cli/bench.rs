@@ -155,8 +155,11 @@ fn check(args: &BenchCheck, settings: &Settings, output: &Output) -> Result<Exit
     let cases = benchmark.run_cases(&Tools { sandbox: sandbox.as_deref() })?;
     let failed: Vec<_> = cases.iter().filter_map(|c| Some((&c.name, c.problem.as_ref()?))).collect();
     let (state, right) = (if failed.is_empty() { "ok  " } else { "FAIL" }, cases.len() - failed.len());
-    let _ =
-        writeln!(text, "{state} cases    {right} of {} hand-made answers are scored as written", cases.len());
+    let _ = if cases.is_empty() {
+        writeln!(text, "–    cases    there are none: write at least a right, a wrong and an empty answer")
+    } else {
+        writeln!(text, "{state} cases    {right} of {} hand-made answers are scored as written", cases.len())
+    };
     for (name, problem) in &failed {
         let _ = writeln!(text, "     {name}: {problem}");
     }

@@ -44,7 +44,7 @@ impl Failure {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(e) = cause {
-            let line = e.to_string();
+            let line = e.to_string().trim_end().to_owned();
             // A transparent wrapper says the same again.
             if !text.ends_with(&line) {
                 text.push_str("\n  because ");

@@ -215,10 +215,9 @@ impl<'e, R: Runner> Scheduler<'e, R> {
     fn guess<J: Job>(&mut self, active: &mut [Sequence<J, R::Slot>]) {
         let Some(cost) = self.runner.cost_of_token() else { return };
         // A guess that comes true saves its sequence a step, the others nothing.
-        let (most, floor) = match self.settings.guess_tokens {
-            Some(most) => (most, 0.0),
-            None => (usize::MAX, cost * active.len() as f64),
-        };
+        let floor = self.settings.guess_tokens.map_or(cost * active.len() as f64, |_| 0.0);
+        let room = self.settings.step_tokens.get().saturating_sub(active.len());
+        let most = self.settings.guess_tokens.unwrap_or(room).min(room);
         if most == 0 || floor >= 1.0 {
             return;
         }

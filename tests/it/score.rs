@@ -116,10 +116,10 @@ fn what_is_wrong_with_a_file_of_answers_is_said() {
 
     let one = |row: Value| jsonl(&project, "one.jsonl", [json!({"id": 0, "output": "x"}), row]);
     for (row, names) in [
-        (json!({"id": 1}), "line 2: `output` must be a text"),
+        (json!({"id": 1}), "line 2: there is no `output` among `id`; `output` must be a text"),
         (json!({"id": 1, "output": null}), "line 2: `output` must be a text"),
         (json!({"id": [1], "output": ""}), "line 2: `id` must be a text or a number"),
-        (json!({"output": ""}), "line 2: `id` must be a text or a number"),
+        (json!({"output": ""}), "line 2: there is no `id`; `id` must be a text or a number"),
         (json!({"id": "0", "output": ""}), "line 2, is item 0, and so is line 1"),
         (json!({"id": 1, "output": "", "question": "?", "answer": "#### 1"}), "line 2 has the fields"),
         (json!({"id": "gsm/1", "output": ""}), "1 items that the test split of gsm8k does not have: gsm/1"),

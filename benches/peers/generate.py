@@ -7,10 +7,11 @@
 The first GSM8K questions in the Alpaca frame, greedy. Prints tokens per second (prompts and answers together) at each batch
 size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: products in bfloat16), for transformers in
 float32 and bfloat16, for vLLM's CPU build in bfloat16, and for llama.cpp with the weights of a GGUF file; then the ratios, peak
-memory of the process, and how many answers agree with transformers' float32. At batch 1 only the first 8 questions run.
+memory of the process, and how many answers agree with transformers' float32; and how fast prompts are read, beside torch's products alone. At batch 1 only the first 8 questions run.
 
 m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which the
-peers' times do not contain either (vLLM also answers one prompt before it is timed). transformers pads on the left and runs in
+peers' times do not contain either (vLLM also answers one prompt before it is timed). The first token is that of the first question
+alone, of a peer after it has answered all, of m3 by a command of its own. transformers pads on the left and runs in
 batches in the order of the questions; m3 and vLLM batch as they like, and share what prompts begin with. All use all cores.
 
 Without --python, torch and transformers are installed into a virtual environment under --work, and without --vllm so is vLLM
@@ -24,6 +25,7 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -62,8 +64,13 @@ with torch.inference_mode():
             tokens += end
             answers.append(tokenizer.decode(row[:end], skip_special_tokens=True))
 taken = time.monotonic() - begin
+inputs = tokenizer(prompts[:1], return_tensors="pt")
+begin = time.monotonic()
+with torch.inference_mode():
+    model.generate(**inputs, max_new_tokens=1, do_sample=False, pad_token_id=tokenizer.pad_token_id)
+first = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
 """
 
 PEER_VLLM = """
@@ -80,8 +87,11 @@ done = model.generate(prompts, params, use_tqdm=False)
 taken = time.monotonic() - begin
 tokens = sum(len(one.prompt_token_ids) + len(one.outputs[0].token_ids) for one in done)
 peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024 / 1e9
+begin = time.monotonic()
+model.generate(["?" + prompts[0]], SamplingParams(temperature=0, max_tokens=1), use_tqdm=False)
+first = time.monotonic() - begin
 answers = [one.outputs[0].text for one in done]
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
 """
 
 PEER_LLAMA = """
@@ -98,9 +108,47 @@ for prompt in prompts:
     answers.append(done["choices"][0]["text"])
     tokens += done["usage"]["total_tokens"]
 taken = time.monotonic() - begin
+begin = time.monotonic()
+model.create_completion("?" + prompts[0], max_tokens=1, temperature=0)
+first = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak}))
+print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
 """
+
+
+PEER_MATRIX = """
+import json, sys, time
+import torch
+shapes, rows = json.load(open(sys.argv[2])), int(sys.argv[3])
+layers = [(torch.randn(rows, i).bfloat16(), torch.randn(o, i).bfloat16()) for o, i in shapes]
+best = 0
+with torch.inference_mode():
+    for _ in range(9):
+        begin = time.monotonic()
+        for x, w in layers:
+            torch.nn.functional.linear(x, w)
+        best = max(best, sum(2 * rows * w.numel() for _, w in layers) / (time.monotonic() - begin))
+print(json.dumps(best))
+"""
+
+
+def matrices(model):
+    """Shapes `[out, in]` of the matrices of all layers."""
+    with open(pathlib.Path(model) / "model.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    shapes = [(name, info["shape"]) for name, info in header.items() if name != "__metadata__"]
+    return [shape for name, shape in shapes if ".layers." in name and len(shape) == 2]
+
+
+def prefill(m3, model, prompts, engine, python):
+    """How fast m3 reads prompts, beside torch's products in bfloat16 of the same shapes, 512 rows at a time: operations a second."""
+    start = min(ours(m3, model, ["x"], engine, 64, 1)[0] for _ in range(2))
+    taken, rows, _ = min((ours(m3, model, prompts, engine, 64, 1, echo=True) for _ in range(3)), key=lambda run: run[0])
+    ids = [row["prompt_ids"] for row in rows]
+    # What all prompts begin with is read once.
+    tokens = sum(map(len, ids)) - (len(ids) - 1) * len(os.path.commonprefix(ids))
+    shapes = matrices(model)
+    return 2 * tokens * sum(a * b for a, b in shapes) / (taken - start), measure_peer(python, PEER_MATRIX, model, shapes, 512)
 
 
 def ours(m3, model, prompts, engine, batch, new, echo=False):
@@ -132,11 +180,25 @@ def ours(m3, model, prompts, engine, batch, new, echo=False):
     return taken, sorted(rows, key=lambda row: row["id"]), peak * 1024 / 1e9
 
 
+def first_token(m3, model, prompt, engine):
+    """Seconds from the loaded model to the first text, as the command says them."""
+    command = [str(c) for c in (m3, "generate", model, prompt, "--max-tokens", 2, "--engine", engine)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return float(re.search(r"first token after ([0-9.]+) s", said).group(1))
+
+
 def measure_ours(m3, model, prompts, engine, batch, new):
     start = min(ours(m3, model, ["x"], engine, batch, 1)[0] for _ in range(2))
     taken, rows, peak = ours(m3, model, prompts, engine, batch, new, echo=True)
     tokens = sum(len(row["prompt_ids"]) + row["tokens"] for row in rows)
-    return {"seconds": taken - start, "load": start, "tokens": tokens, "peak": peak, "answers": [r["text"] for r in rows]}
+    return {
+        "seconds": taken - start,
+        "load": start,
+        "tokens": tokens,
+        "peak": peak,
+        "first": first_token(m3, model, prompts[0], engine),
+        "answers": [r["text"] for r in rows],
+    }
 
 
 def measure_peer(python, script, model, prompts, *rest):
@@ -204,8 +266,11 @@ def main():
     prompts = [FRAME.format(question) for question in questions]
 
     print(f"{args.model}, {len(prompts)} prompts, {args.new} new tokens, {os.cpu_count()} cores")
-    print("| batch | who | tokens/s | seconds | load s | peak GB | answers as transformers f32 |")
-    print("|---:|---|---:|---:|---:|---:|---:|")
+    if not args.no_peer:
+        read, products = prefill(m3, args.model, prompts, "bf16", python)
+        print(f"prompts: m3 bf16 {read / 1e9:.0f} GFLOP/s, all in all; torch's products alone {products / 1e9:.0f}: {read / products:.0%}")
+    print("| batch | who | tokens/s | seconds | load s | first token s | peak GB | answers as transformers f32 |")
+    print("|---:|---|---:|---:|---:|---:|---:|---:|")
     for batch in map(int, args.batches.split(",")):
         asked = prompts[:8] if batch == 1 else prompts
         runs = {}
@@ -221,7 +286,7 @@ def main():
         for who, run in runs.items():
             same = sum(a == b for a, b in zip(run["answers"], oracle)) if oracle else "–"
             rate = run["tokens"] / run["seconds"]
-            print(f"| {batch} | {who} | {rate:.0f} | {run['seconds']:.1f} | {run['load']:.2f} | {run['peak']:.2f} | {same} of {len(asked)} |", flush=True)
+            print(f"| {batch} | {who} | {rate:.0f} | {run['seconds']:.1f} | {run['load']:.2f} | {run['first']:.3f} | {run['peak']:.2f} | {same} of {len(asked)} |", flush=True)
         rate = {who: run["tokens"] / run["seconds"] for who, run in runs.items()}
         for ours_, peer in itertools.product(["m3 batched", "m3 bf16"], [who for who in rate if not who.startswith("m3")]):
             print(f"{ours_} / {peer} at {batch}: {rate[ours_] / rate[peer]:.2f}", flush=True)

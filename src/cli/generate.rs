@@ -11,9 +11,11 @@ use crate::experiment::Model;
 use crate::files;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fmt;
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 /// A line of `--prompts`.
 #[derive(Deserialize)]
@@ -45,12 +47,14 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
             end_with: Vec::new(),
         })
         .collect();
+    let begun = Instant::now();
     let mut engine = choice.load_within(&model, settings::limits(&args.limits), output)?;
+    let mut took = Took { loading: begun.elapsed(), first: None, tokens: 0, begun: Instant::now() };
     if let ([prompt], [request]) = (&prompts[..], &requests[..])
         && !args.json
-        && output.is_read_live()
+        && !args.echo
     {
-        return aloud(engine.as_mut(), prompt, request, output);
+        return aloud(engine.as_mut(), prompt, request, took, output);
     }
     let echo: Vec<Option<Vec<u32>>> =
         requests.iter().map(|r| if args.echo { engine.prompt_ids(&r.prompt) } else { None }).collect();
@@ -59,9 +63,11 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     engine.complete(&requests, &mut |i, outcome| {
         answered += 1;
         refused += usize::from(outcome.is_err());
+        took.tokens += outcome.as_ref().map_or(0, |o| o.prompt_tokens + o.generated_tokens);
         output.result(&render(&prompts[i], echo[i].as_deref(), &outcome, args.json, prompts.len() > 1));
         if output.stop_requested() { Flow::Stop } else { Flow::Continue }
     })?;
+    output.note(&took.to_string());
     Ok(match (refused, answered == prompts.len()) {
         (_, false) => ExitCode::from(4),
         (0, true) => ExitCode::SUCCESS,
@@ -69,33 +75,69 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     })
 }
 
-/// Shows the answer to one prompt while it grows.
+/// How long it took.
+struct Took {
+    loading: Duration,
+    /// Until there was text, where one prompt is answered.
+    first: Option<Duration>,
+    /// Of prompts and answers.
+    tokens: usize,
+    /// When the model was there.
+    begun: Instant,
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        write!(f, "loaded in {:.2} s; ", self.loading.as_secs_f64())?;
+        if let Some(first) = self.first {
+            write!(f, "first token after {:.3} s; ", first.as_secs_f64())?;
+        }
+        let rate = self.tokens as f64 / seconds.max(1e-9);
+        write!(f, "{} tokens, prompts included, in {seconds:.2} s: {rate:.0} a second", self.tokens)
+    }
+}
+
+/// Answers one prompt, and shows the answer while it grows if somebody reads it live.
 fn aloud(
     engine: &mut dyn Complete,
     prompt: &Prompt,
     request: &Request,
+    mut took: Took,
     output: &Output,
 ) -> Result<ExitCode, Failure> {
-    let mut told = String::new();
+    let (mut told, live) = (String::new(), output.is_read_live());
     let answer = engine.complete_aloud(request, &mut |text| {
-        output.result(text);
-        told.push_str(text);
+        took.first.get_or_insert_with(|| took.begun.elapsed());
+        if live {
+            output.result(text);
+            told.push_str(text);
+        }
         if output.stop_requested() { Flow::Stop } else { Flow::Continue }
     })?;
-    let (rest, code) = match &answer {
+    if let Some(Ok(outcome)) = &answer {
+        took.tokens = outcome.prompt_tokens + outcome.generated_tokens;
+    }
+    let rest = told_rest(prompt, answer.as_ref(), &told);
+    output.result(&rest.0);
+    output.note(&took.to_string());
+    Ok(rest.1)
+}
+
+/// What is left to be shown of an answer of which some was, and the exit code.
+fn told_rest(prompt: &Prompt, answer: Option<&Result<Outcome, Refusal>>, told: &str) -> (String, ExitCode) {
+    match answer {
         None => ("\n".to_owned(), ExitCode::from(4)),
         Some(Ok(outcome)) => {
             // A tokenizer that reads all tokens together otherwise than one after the other has the answer printed again.
-            let rest = outcome.text.strip_prefix(&told).map(|rest| format!("{rest}\n"));
+            let rest = outcome.text.strip_prefix(told).map(|rest| format!("{rest}\n"));
             (rest.unwrap_or_else(|| format!("\n{}\n", outcome.text)), ExitCode::SUCCESS)
         }
         Some(refused @ Err(_)) => {
             let line = if told.is_empty() { "" } else { "\n" };
             (line.to_owned() + &render(prompt, None, refused, false, false), ExitCode::from(UNSCORED))
         }
-    };
-    output.result(&rest);
-    Ok(code)
+    }
 }
 
 fn prompts(args: &Generate) -> Result<Vec<Prompt>, Failure> {

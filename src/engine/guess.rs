@@ -62,9 +62,9 @@ impl Guesses {
 
     /// What came after the end of `past` the last time, if that was seen.
     fn after(&self, past: &[u32]) -> Option<Guess> {
-        let lengths = (1..=LONGEST.min(past.len())).rev();
+        let mut lengths = (1..=LONGEST.min(past.len())).rev();
         let seen = |length| self.after.get(&key(past, length)).map(|&token| Guess { token, length });
-        lengths.filter_map(seen).next()
+        lengths.find_map(seen)
     }
 
     /// Takes note of what became of a guess.

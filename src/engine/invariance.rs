@@ -123,8 +123,8 @@ proptest! {
             if half { (Precision::Bf16, &ALONE_BF16) } else { (Precision::Source, &ALONE) };
         let guess_tokens = Some(guess_tokens);
         let settings = EngineSettings {
-            precision,
             guess_tokens,
+            precision,
             ..settings(sequences, kv_tokens, step_tokens, threads)
         };
         let pool = rayon::ThreadPoolBuilder::new().num_threads(pool_threads.max(1)).build().unwrap();

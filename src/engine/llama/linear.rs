@@ -6,7 +6,7 @@ use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::dtype::{DType, half_bits};
 use crate::engine::settings::Precision;
 use crate::ids::TensorName;
-use crate::isa::{Halves, Isa};
+use crate::isa::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -261,7 +261,7 @@ impl Linear {
     pub(crate) fn cost_of_row(&self, isa: Isa) -> f64 {
         match (&self.weights, isa.halves()) {
             #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-            (Weights::Pairs(_), Halves::Tiles) => 0.02,
+            (Weights::Pairs(_), crate::isa::Halves::Tiles) => 0.02,
             (Weights::Pairs(_), _) => 0.05,
             (Weights::Full(_) | Weights::Half(_), _) => 0.12,
         }

@@ -162,15 +162,12 @@ struct Fetched {
 impl Fetched {
     /// What a piece with this tile and the panel fetches: what the operands say, or its part of the two panels after its own.
     fn of(o: &Operands, tile: usize, panel: usize) -> Self {
-        let (from, block, run) = match o.ahead {
-            Some(ahead) => {
-                (ahead.pairs.as_ptr().wrapping_add(panel / 2 * ahead.group), ahead.block, ahead.run)
-            }
-            None => {
-                let lines = 2 * TILE / o.rows.div_ceil(TILE).next_power_of_two().min(8);
-                let next = o.w.wrapping_add((panel + 2) * o.w_stride);
-                (next.wrapping_add(tile * o.blocks * lines), lines, TILE)
-            }
+        let (from, block, run) = if let Some(ahead) = o.ahead {
+            (ahead.pairs.as_ptr().wrapping_add(panel / 2 * ahead.group), ahead.block, ahead.run)
+        } else {
+            let lines = 2 * TILE / o.rows.div_ceil(TILE).next_power_of_two().min(8);
+            let next = o.w.wrapping_add((panel + 2) * o.w_stride);
+            (next.wrapping_add(tile * o.blocks * lines), lines, TILE)
         };
         Self { from: from.cast(), block: block * ROW, run: run * ROW }
     }

@@ -50,11 +50,12 @@ impl Pairs {
 pub(crate) fn fetch(pairs: &[Pairs]) {
     #[cfg(target_arch = "x86_64")]
     for pair in pairs {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
         // SAFETY: fetching changes nothing, and the CPU has the instruction: it is part of x86-64.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>((&raw const *pair).cast())
-        };
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>((&raw const *pair).cast()) };
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = pairs;
 }
 
 /// Pairs of a panel of `depth` numbers.

@@ -144,7 +144,7 @@ fn pull(names: &[String], data: &Path, settings: &Settings, output: &Output) -> 
             let found = checkpoint::data_file(&hub.dataset, &hub.revision, &hub.file, &settings.open(output));
             let found = found.map_err(|e| {
                 output.note(&format!(
-                    "or put the file into `{}` by other means, named {}",
+                    "what cannot be fetched can be put into `{}` by other means, here as {}",
                     data.display(),
                     file.name
                 ));

@@ -52,7 +52,6 @@ pub(super) fn run(args: &Generate, settings: &Settings, output: &Output) -> Resu
     let mut took = Took { loading: begun.elapsed(), first: None, tokens: 0, begun: Instant::now() };
     if let ([prompt], [request]) = (&prompts[..], &requests[..])
         && !args.json
-        && !args.echo
     {
         return aloud(engine.as_mut(), prompt, request, took, output);
     }
@@ -127,7 +126,7 @@ fn aloud(
 /// What is left to be shown of an answer of which some was, and the exit code.
 fn told_rest(prompt: &Prompt, answer: Option<&Result<Outcome, Refusal>>, told: &str) -> (String, ExitCode) {
     match answer {
-        None => ("\n".to_owned(), ExitCode::from(4)),
+        None => (if told.is_empty() { "" } else { "\n" }.to_owned(), ExitCode::from(4)),
         Some(Ok(outcome)) => {
             // A tokenizer that reads all tokens together otherwise than one after the other has the answer printed again.
             let rest = outcome.text.strip_prefix(told).map(|rest| format!("{rest}\n"));

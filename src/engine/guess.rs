@@ -6,7 +6,7 @@
 //! Leviathan et al. 2023). What was guessed right is a token gained, what was guessed wrong is forgotten. No answer changes:
 //! every token is chosen from its own logits, and these depend on what stands before it only.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 /// Tokens in a row that are looked for; fewer, if these were not seen.
@@ -31,7 +31,7 @@ pub(super) struct Guesses {
 }
 
 /// One guess.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Guess {
     pub(super) token: u32,
     /// How many tokens before it were seen before it.
@@ -85,16 +85,18 @@ impl Guesses {
             };
             guess.map(|guess| {
                 let chance = chance * self.right[guess.length - 1] / self.tried[guess.length - 1];
-                (Chance(chance), Reverse(place), guess.token, guess.length)
+                // Numbers that are not negative have the order of their bits.
+                (chance.to_bits(), Reverse(place), guess)
             })
         };
         open.extend(sequences.iter().enumerate().filter_map(|(place, coming)| next(place, coming, 1.0)));
         for _ in 0..most {
-            let Some((Chance(chance), Reverse(place), token, length)) = open.pop() else { break };
+            let Some((chance, Reverse(place), guess)) = open.pop() else { break };
+            let chance = f64::from_bits(chance);
             if chance < floor {
                 break;
             }
-            sequences[place].guesses.push(Guess { token, length });
+            sequences[place].guesses.push(guess);
             open.extend(next(place, &sequences[place], chance));
         }
     }
@@ -116,24 +118,6 @@ impl Coming<'_> {
     fn end(&self) -> Vec<u32> {
         let past = &self.past[self.past.len().saturating_sub(LONGEST)..];
         past.iter().copied().chain([self.last]).chain(self.guesses.iter().map(|guess| guess.token)).collect()
-    }
-}
-
-/// Between 0 and 1.
-#[derive(Clone, Copy, PartialEq)]
-struct Chance(f64);
-
-impl Eq for Chance {}
-
-impl PartialOrd for Chance {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Chance {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
     }
 }
 

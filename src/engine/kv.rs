@@ -225,11 +225,8 @@ impl Kv {
             let panel = number * (self.capacity / LANES) + position / LANES;
             fetch(keys.get(panel * *slots..(panel + 1) * *slots).unwrap_or_default());
             for panel in number * panels..(number + 1) * panels {
-                fetch(
-                    values
-                        .get(panel * *stride + position / 2..)
-                        .map_or(&[], |values| &values[..1.min(values.len())]),
-                );
+                let value = panel * *stride + position / 2;
+                fetch(values.get(value..=value).unwrap_or_default());
             }
         }
     }

@@ -74,9 +74,9 @@ fn answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Seen> {
     engine
         .answer(
             requests,
-            &mut |number, logits| {
+            Some(&mut |number, logits| {
                 bits[number].extend(logits.iter().flat_map(|l| l.to_bits().to_le_bytes()));
-            },
+            }),
             &mut |number, answer| {
                 delivered.push((number, answer));
                 Flow::Continue

@@ -2,7 +2,8 @@
 
 use super::error::EngineError;
 use super::likelihood::{Pair, Tally};
-use super::sampler::{NotANumber, Sampler};
+use super::logits::{Logits, NotANumber};
+use super::sampler::Sampler;
 use super::transcript::Transcript;
 use crate::completion::{Breakdown, Likelihood, Outcome, Refusal};
 
@@ -23,8 +24,11 @@ pub(crate) trait Job {
     /// What comes of it, where nothing has to be run for that.
     fn ended_before_it_began(&self) -> Option<Self::Output>;
 
-    /// Takes the next of the wanted logits `[vocab]`.
-    fn take(&mut self, logits: &[f32]) -> Result<Taken<Self::Output>, EngineError>;
+    /// Whether it looks at all of the wanted logits, and not just at the largest.
+    fn looks_at_all(&self) -> bool;
+
+    /// Takes the next of the wanted logits.
+    fn take(&mut self, logits: Logits<'_>) -> Result<Taken<Self::Output>, EngineError>;
 }
 
 /// What becomes of logits.
@@ -73,7 +77,11 @@ impl Job for Answering<'_> {
         self.transcript.ended_before_it_began()
     }
 
-    fn take(&mut self, logits: &[f32]) -> Result<Taken<Outcome>, EngineError> {
+    fn looks_at_all(&self) -> bool {
+        self.sampler.looks_at_all()
+    }
+
+    fn take(&mut self, logits: Logits<'_>) -> Result<Taken<Outcome>, EngineError> {
         let Ok(token) = self.sampler.choose(logits) else {
             return Ok(Taken::Done(Err(Refusal::NotANumber {
                 place: Breakdown::Logits,
@@ -138,7 +146,12 @@ impl Job for Weighing {
         None
     }
 
-    fn take(&mut self, logits: &[f32]) -> Result<Taken<Self::Output>, EngineError> {
+    fn looks_at_all(&self) -> bool {
+        true
+    }
+
+    fn take(&mut self, logits: Logits<'_>) -> Result<Taken<Self::Output>, EngineError> {
+        let logits = logits.all();
         for (number, tally) in &mut self.open {
             match tally.take(logits) {
                 Ok(None) => {}

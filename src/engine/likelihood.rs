@@ -1,7 +1,7 @@
 //! How likely a continuation is: its tokens, and the sum over them. Both engines tell it here, so they mean the same.
 
 use super::llama::log_sum_exp;
-use super::sampler::{NotANumber, greedy};
+use super::logits::{Logits, NotANumber};
 use super::tokenizer::Tokenizer;
 use crate::completion::{Likelihood, LikelihoodRequest, Refusal};
 use crate::isa::Isa;
@@ -78,7 +78,7 @@ impl Tally {
             return Err(NotANumber);
         }
         self.sum += f64::from(logits[target as usize]) - total;
-        self.greedy = self.greedy && greedy(logits)? == target;
+        self.greedy = self.greedy && Logits::All(logits).top()? == target;
         self.seen += 1;
         Ok((self.seen == self.targets.len()).then_some(Likelihood {
             log_likelihood: self.sum,

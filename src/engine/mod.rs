@@ -33,6 +33,7 @@ mod kv;
 mod likelihood;
 mod llama;
 mod load;
+mod logits;
 mod masked;
 mod memory;
 mod reference;

@@ -4,7 +4,8 @@
 
 use super::error::EngineError;
 use super::likelihood::{Pair, Tally};
-use super::sampler::{NotANumber, Sampler};
+use super::logits::{Logits, NotANumber};
+use super::sampler::Sampler;
 use super::serve::check_tokens;
 use super::settings::EngineSettings;
 use super::tokenizer::Tokenizer;
@@ -107,7 +108,7 @@ impl ReferenceEngine {
         let mut logits = self.forward(&prompt, 0, &mut cache)?;
         loop {
             let generated = transcript.generated();
-            let token = match sampler.choose(&logits) {
+            let token = match sampler.choose(Logits::All(&logits)) {
                 Ok(token) => token,
                 Err(NotANumber) => {
                     return Ok(Some(Err(Refusal::NotANumber { place: Breakdown::Logits, generated })));

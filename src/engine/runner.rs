@@ -3,6 +3,7 @@
 use super::error::EngineError;
 use super::kv::common;
 use super::llama::Piece;
+use super::logits::Logits;
 use crate::completion::Breakdown;
 
 /// Keys and values of one sequence, wherever they are.
@@ -43,9 +44,9 @@ pub(crate) trait Runner {
     /// Runs `pieces` and fills their slots.
     fn step(&mut self, pieces: Vec<Piece<'_, Self::Slot>>) -> Result<(), EngineError>;
 
-    /// The logits `[vocab]` that the pieces of the last step wanted, each with its piece's number and the place where its
-    /// sequence broke down, those of one piece together and in the order of its tokens.
-    fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))>;
+    /// The logits that the pieces of the last step wanted, each with its piece's number and the place where its sequence broke
+    /// down, those of one piece together and in the order of its tokens. All are told if one piece looks at all of its own.
+    fn logits(&self) -> impl Iterator<Item = (usize, (Logits<'_>, Option<Breakdown>))>;
 
     /// What one more token costs a step, in times of a step with one. `None`, if it must not be asked to run guesses.
     fn cost_of_token(&self) -> Option<f64>;

@@ -1,12 +1,8 @@
 //! Logits to a token.
 
+use super::logits::{Logits, NotANumber};
 use crate::completion::{Refusal, Request, Sampling};
-use crate::isa::Isa;
 use crate::random::Stream;
-
-/// The logits hold a NaN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotANumber;
 
 /// Tokens less probable than this part of the most probable one are looked at only if the others do not reach `top_p`.
 const LIKELY: f64 = 1e-3;
@@ -38,11 +34,16 @@ impl Sampler {
         Ok(Self::Draw(Box::new(Draw { temperature, top_k, top_p, stream })))
     }
 
-    /// Chooses the next token from `logits[vocab]`.
-    pub(crate) fn choose(&mut self, logits: &[f32]) -> Result<u32, NotANumber> {
+    /// Whether it must see more of the logits than the largest.
+    pub(crate) fn looks_at_all(&self) -> bool {
+        matches!(self, Self::Draw(_))
+    }
+
+    /// Chooses the next token.
+    pub(crate) fn choose(&mut self, logits: Logits<'_>) -> Result<u32, NotANumber> {
         match self {
-            Self::Greedy => greedy(logits),
-            Self::Draw(draw) => draw.next(logits),
+            Self::Greedy => logits.top(),
+            Self::Draw(draw) => draw.next(logits.all()),
         }
     }
 }
@@ -50,7 +51,7 @@ impl Sampler {
 impl Draw {
     /// Cuts in the order of transformers' `TemperatureLogitsWarper`, `TopKLogitsWarper`, `TopPLogitsWarper`, then draws.
     fn next(&mut self, logits: &[f32]) -> Result<u32, NotANumber> {
-        let top = greedy(logits)?;
+        let top = Logits::All(logits).top()?;
         let highest = logits[top as usize];
         let draw = self.stream.unit();
         if !highest.is_finite() {
@@ -100,40 +101,6 @@ fn cut_to(kept: &mut Vec<(u32, f64)>, p: f64) {
     kept.truncate(enough.map_or(kept.len(), |last| last + 1));
 }
 
-/// The largest logit; of equal ones the lowest id.
-pub(crate) fn greedy(logits: &[f32]) -> Result<u32, NotANumber> {
-    const LANES: usize = 64;
-    Isa::detect().run(
-        #[inline(always)]
-        || {
-            let mut tops = [f32::NEG_INFINITY; LANES];
-            // 0 times a number is 0; times NaN, or an infinity, it is NaN.
-            let mut odd = [0.0; LANES];
-            let (whole, rest) = logits.as_chunks::<LANES>();
-            let mut look = |chunk: &[f32]| {
-                for ((top, odd), &logit) in tops.iter_mut().zip(&mut odd).zip(chunk) {
-                    *top = if logit > *top { logit } else { *top };
-                    *odd += 0.0 * logit;
-                }
-            };
-            for chunk in whole {
-                look(chunk);
-            }
-            look(rest);
-            if odd.iter().any(|odd| odd.is_nan()) && logits.iter().any(|logit| logit.is_nan()) {
-                return Err(NotANumber);
-            }
-            let top = tops.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
-            let (whole, rest) = logits.as_chunks::<LANES>();
-            let chunk =
-                whole.iter().position(|chunk| chunk.iter().filter(|&&logit| logit == top).count() > 0);
-            let first = chunk.map_or(logits.len() - rest.len(), |chunk| chunk * LANES);
-            let within = logits[first..].iter().position(|&logit| logit == top);
-            Ok(within.map_or(0, |within| first + within) as u32)
-        },
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +120,7 @@ mod tests {
         let mut sampler = sampler("prompt", sampling).unwrap();
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..DRAWS {
-            counts[sampler.choose(logits).unwrap() as usize] += 1.0;
+            counts[sampler.choose(Logits::All(logits)).unwrap() as usize] += 1.0;
         }
         counts
     }
@@ -205,7 +172,7 @@ mod tests {
         let logits = [0.0f32; 50];
         let draws = |prompt: &str, seed| {
             let mut sampler = sampler(prompt, sample(1.0, None, None, seed)).unwrap();
-            (0..20).map(|_| sampler.choose(&logits).unwrap()).collect::<Vec<_>>()
+            (0..20).map(|_| sampler.choose(Logits::All(&logits)).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(draws("a", 1), draws("a", 1));
         assert_ne!(draws("a", 1), draws("a", 2));
@@ -229,29 +196,8 @@ mod tests {
     #[test]
     fn infinities_and_nan_do_not_confuse_the_draw() {
         let mut sampler = sampler("x", sample(0.7, None, Some(0.9), 3)).unwrap();
-        assert_eq!(sampler.choose(&[0.0, f32::INFINITY]), Ok(1));
-        assert_eq!(sampler.choose(&[f32::NEG_INFINITY, -3.0]), Ok(1));
-        assert_eq!(sampler.choose(&[0.0, f32::NAN]), Err(NotANumber));
-    }
-
-    #[test]
-    fn the_largest_wins_and_of_equal_ones_the_first() {
-        let mut logits = vec![0.0; 100];
-        for (id, logit) in [(70, 3.0), (37, 3.0), (36, 2.9)] {
-            logits[id] = logit;
-        }
-        assert_eq!(greedy(&logits), Ok(37));
-        assert_eq!(greedy(&[-5.0, -2.0, -2.0]), Ok(1));
-        assert_eq!(greedy(&[f32::NEG_INFINITY; 20]), Ok(0));
-        assert_eq!(greedy(&[0.0, f32::INFINITY]), Ok(1));
-    }
-
-    #[test]
-    fn a_nan_anywhere_is_noticed() {
-        for place in [0, 15, 16, 49] {
-            let mut logits = vec![1.0; 50];
-            logits[place] = f32::NAN;
-            assert_eq!(greedy(&logits), Err(NotANumber), "{place}");
-        }
+        assert_eq!(sampler.choose(Logits::All(&[0.0, f32::INFINITY])), Ok(1));
+        assert_eq!(sampler.choose(Logits::All(&[f32::NEG_INFINITY, -3.0])), Ok(1));
+        assert_eq!(sampler.choose(Logits::All(&[0.0, f32::NAN])), Err(NotANumber));
     }
 }

@@ -128,7 +128,7 @@ impl<'e, R: Runner> Scheduler<'e, R> {
     pub(crate) fn run<J: Job>(
         mut self,
         queue: impl Iterator<Item = (usize, Result<J, Refusal>)>,
-        watch: &mut Watch<'_>,
+        watch: Option<&mut Watch<'_>>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
         let mut active = Vec::new();
@@ -143,14 +143,14 @@ impl<'e, R: Runner> Scheduler<'e, R> {
         &mut self,
         mut queue: impl Iterator<Item = (usize, Result<J, Refusal>)>,
         active: &mut Vec<Sequence<J, R::Slot>>,
-        watch: &mut Watch<'_>,
+        mut watch: Option<&mut Watch<'_>>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
         let mut waiting = None;
         while let Next::Step = self.admit(&mut queue, &mut waiting, active, deliver)? {
             let mut ended = Vec::new();
             self.guess(active);
-            let mut stop = self.step(active, watch, &mut ended)? == Flow::Stop;
+            let mut stop = self.step(active, watch.as_deref_mut(), &mut ended)? == Flow::Stop;
             share(active, &ended, self.runner)?;
             // Backwards, so that `swap_remove` moves only places that were looked at already.
             for (place, result) in ended.into_iter().rev() {
@@ -247,7 +247,7 @@ impl<'e, R: Runner> Scheduler<'e, R> {
     fn step<J: Job>(
         &mut self,
         active: &mut [Sequence<J, R::Slot>],
-        watch: &mut Watch<'_>,
+        mut watch: Option<&mut Watch<'_>>,
         ended: &mut Vec<(usize, Result<J::Output, Refusal>)>,
     ) -> Result<Flow, EngineError> {
         let generating: usize = active.iter().map(|s| s.next.len()).sum();
@@ -257,6 +257,7 @@ impl<'e, R: Runner> Scheduler<'e, R> {
         for (place, Sequence { job, next, right, kv, .. }) in running {
             // The first of them is no guess.
             *right = next.len().min(1);
+            let looks_at_all = watch.is_some() || job.looks_at_all();
             let piece = if next.is_empty() {
                 let (known, start) = (job.tokens(), kv.len());
                 let end = (start + prompt_share).min(known.len());
@@ -265,9 +266,10 @@ impl<'e, R: Runner> Scheduler<'e, R> {
                 }
                 prompt_share -= end - start;
                 let first_wanted = known.len() - job.wanted();
-                Piece { tokens: &known[start..end], kv, wanted: end.saturating_sub(first_wanted.max(start)) }
+                let wanted = end.saturating_sub(first_wanted.max(start));
+                Piece { tokens: &known[start..end], kv, wanted, looks_at_all }
             } else {
-                Piece { tokens: next, kv, wanted: next.len() }
+                Piece { tokens: next, kv, wanted: next.len(), looks_at_all }
             };
             pieces.push(piece);
             owners.push(place);
@@ -282,7 +284,9 @@ impl<'e, R: Runner> Scheduler<'e, R> {
                 continue;
             }
             let sequence = &mut active[place];
-            watch(sequence.number, logits);
+            if let Some(watch) = &mut watch {
+                watch(sequence.number, logits.all());
+            }
             match sequence.job.take(logits)? {
                 Taken::Run(token) => {
                     let Sequence { next, guessed, right, kv, .. } = sequence;

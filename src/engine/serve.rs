@@ -51,7 +51,7 @@ impl Place {
         &mut self,
         settings: EngineSettings,
         jobs: impl Iterator<Item = (usize, Result<J, Refusal>)>,
-        watch: &mut Watch<'_>,
+        watch: Option<&mut Watch<'_>>,
         deliver: &mut Deliver<'_, J::Output>,
     ) -> Result<(), EngineError> {
         match self {
@@ -159,7 +159,7 @@ impl Engine {
     pub(super) fn answer(
         &mut self,
         requests: &[Request],
-        watch: &mut Watch<'_>,
+        watch: Option<&mut Watch<'_>>,
         deliver: &mut Deliver<'_, Outcome>,
     ) -> Result<(), EngineError> {
         let Self { config, settings, tokenizer, place } = self;
@@ -183,7 +183,7 @@ impl Engine {
         let job = begun
             .map(|(sampler, (prompt, transcript))| Answering::new((prompt, transcript.aloud(tell)), sampler));
         let mut answer = None;
-        place.run(*settings, std::iter::once((0, job)), &mut |_, _| (), &mut |_, outcome| {
+        place.run(*settings, std::iter::once((0, job)), None, &mut |_, outcome| {
             answer = Some(outcome);
             Flow::Continue
         })?;
@@ -194,7 +194,7 @@ impl Engine {
     pub(super) fn weigh(
         &mut self,
         requests: &[LikelihoodRequest],
-        watch: &mut Watch<'_>,
+        watch: Option<&mut Watch<'_>>,
         deliver: &mut Deliver<'_, Vec<Likelihood>>,
     ) -> Result<(), EngineError> {
         let Self { config, settings, tokenizer, place } = self;
@@ -238,9 +238,9 @@ fn logits<R: Runner>(runner: &mut R, tokens: &[u32]) -> Result<Vec<f32>, EngineE
     let Some(mut kv) = runner.take(tokens.len(), &tokens[..tokens.len() - 1])? else {
         return Ok(Vec::new());
     };
-    let piece = Piece { tokens: &tokens[kv.len()..], kv: &mut kv, wanted: 1 };
+    let piece = Piece { tokens: &tokens[kv.len()..], kv: &mut kv, wanted: 1, looks_at_all: true };
     let done = runner.step(vec![piece]);
-    let logits = runner.logits().flat_map(|(_, (logits, _))| logits).copied().collect();
+    let logits = runner.logits().flat_map(|(_, (logits, _))| logits.all()).copied().collect();
     runner.give_back(kv);
     done.map(|()| logits)
 }
@@ -264,7 +264,7 @@ impl Complete for Engine {
         requests: &[Request],
         deliver: &mut dyn FnMut(usize, Result<Outcome, Refusal>) -> Flow,
     ) -> Result<(), CompleteError> {
-        self.answer(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
+        self.answer(requests, None, deliver).map_err(|e| CompleteError(Box::new(e)))
     }
 
     fn complete_aloud(
@@ -280,7 +280,7 @@ impl Complete for Engine {
         requests: &[LikelihoodRequest],
         deliver: &mut dyn FnMut(usize, Result<Vec<Likelihood>, Refusal>) -> Flow,
     ) -> Result<(), CompleteError> {
-        self.weigh(requests, &mut |_, _| (), deliver).map_err(|e| CompleteError(Box::new(e)))
+        self.weigh(requests, None, deliver).map_err(|e| CompleteError(Box::new(e)))
     }
 
     fn prompt_ids(&self, prompt: &str) -> Option<Vec<u32>> {

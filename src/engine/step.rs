@@ -3,6 +3,7 @@
 use super::error::EngineError;
 use super::kv::{Kv, KvPool};
 use super::llama::{Llama, Piece, Room, Rope, Team};
+use super::logits::Logits;
 use super::runner::Runner;
 use super::settings::Threads;
 use crate::completion::Breakdown;
@@ -99,7 +100,7 @@ impl Runner for Machine {
         Ok(())
     }
 
-    fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))> {
+    fn logits(&self) -> impl Iterator<Item = (usize, (Logits<'_>, Option<Breakdown>))> {
         let rooms = self.owners.iter().zip(&self.rooms);
         rooms.flat_map(|(owners, room)| owners.iter().copied().zip(self.llama.logits(room)))
     }

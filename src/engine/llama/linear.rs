@@ -4,10 +4,12 @@ use super::half::{self, HalfPanels, Pairs, Rounded};
 use super::simd::{self, HalfLanes, LANES, Lanes, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
 use crate::dtype::{DType, half_bits};
+use crate::engine::logits::{NotANumber, Top};
 use crate::engine::settings::Precision;
 use crate::ids::TensorName;
 use crate::isa::Isa;
 use rayon::prelude::*;
+use std::cell::RefCell;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,10 @@ use std::time::{Duration, Instant};
 const READ_AT_ONCE: usize = 1 << 17;
 /// Rows that are not worth waking another thread for.
 const ROWS_AT_ONCE: usize = 8;
+/// Numbers of a product, for all rows, among which the largest are looked for while they are in a core's cache.
+const LOOKED_AT_ONCE: usize = 32 << 10;
+/// Pieces per thread of such a product, at least.
+const PIECES_PER_THREAD: usize = 4;
 
 /// Weights of one or several matrices `[out, in]` over the same input, packed into panels of 16 outputs.
 #[derive(Debug)]
@@ -319,19 +325,90 @@ impl Linear {
         y: &mut [f32],
         store: Store,
     ) {
-        let (stride, width) = (self.inputs, self.width());
+        self.multiply_some(isa, team, rows, operand, 0..self.outputs.div_ceil(LANES), y, store);
+    }
+
+    /// [`Linear::multiply`] with some of the panels: rows of `y` have 16 numbers of each.
+    #[expect(clippy::too_many_arguments, reason = "as `apply`")]
+    fn multiply_some(
+        &self,
+        isa: Isa,
+        team: Team,
+        rows: usize,
+        operand: &Operand,
+        some: Range<usize>,
+        y: &mut [f32],
+        store: Store,
+    ) {
+        let (stride, width) = (self.inputs, some.len() * LANES);
         let lanes = match &self.weights {
-            Weights::Full(lanes) => Packed::Full(lanes),
-            Weights::Half(lanes) => Packed::Half(lanes),
+            Weights::Full(lanes) => Some(Packed::Full(&lanes[some.start * stride..])),
+            Weights::Half(lanes) => Some(Packed::Half(&lanes[some.start * stride..])),
             Weights::Pairs(pairs) => {
-                half::multiply(isa, team, &operand.half, self.panels(pairs), y, width, store);
-                return self.add_bias(rows, y);
+                let panels = self.panels(pairs, some.clone());
+                half::multiply(isa, team, &operand.half, panels, y, width, store);
+                None
             }
         };
-        let x = Rows { data: &operand.full, stride, count: rows };
-        let panels = Panels { lanes, stride, count: self.outputs.div_ceil(LANES), depth: stride };
-        simd::multiply(isa, team, x, panels, y, width, store);
-        self.add_bias(rows, y);
+        if let Some(lanes) = lanes {
+            let x = Rows { data: &operand.full, stride, count: rows };
+            let panels = Panels { lanes, stride, count: some.len(), depth: stride };
+            simd::multiply(isa, team, x, panels, y, width, store);
+        }
+        if let Some(bias) = &self.bias {
+            for row in y.chunks_exact_mut(width).take(rows) {
+                for (y, bias) in row.iter_mut().zip(&bias[some.start * LANES..]) {
+                    *y += bias;
+                }
+            }
+        }
+    }
+
+    /// The largest output of each row, of equal ones the first: what [`Linear::apply`] gives is looked at piece by piece while
+    /// it is in the cache, and not kept.
+    pub(crate) fn tops(
+        &self,
+        isa: Isa,
+        team: Team,
+        rows: usize,
+        row: impl Fn(usize, &mut [f32]) + Sync,
+        tops: &mut Vec<Result<u32, NotANumber>>,
+        operand: &mut Operand,
+    ) {
+        thread_local! {
+            static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+        }
+        tops.clear();
+        if rows == 0 {
+            return;
+        }
+        self.fill(isa, team, rows, row, operand);
+        let (operand, panels) = (&*operand, self.outputs.div_ceil(LANES));
+        let threads = if team == Team::Pool { rayon::current_num_threads() } else { 1 };
+        let most = (LOOKED_AT_ONCE / (rows * LANES)).clamp(1, panels.div_ceil(threads * PIECES_PER_THREAD));
+        let at_once = most.next_multiple_of(2);
+        let work = |piece: usize| -> Vec<Result<Top, NotANumber>> {
+            let some = piece * at_once..panels.min((piece + 1) * at_once);
+            let (first, width) = (some.start * LANES, some.len() * LANES);
+            SUMS.with_borrow_mut(|sums| {
+                sums.resize(sums.len().max(rows * width), 0.0);
+                self.multiply_some(isa, Team::Alone, rows, operand, some, sums, Store::Replace);
+                let outputs = width.min(self.outputs - first);
+                let row =
+                    |sums: &[f32]| Top::of(&sums[..outputs]).map(|top| Top { id: first + top.id, ..top });
+                sums.chunks_exact(width).take(rows).map(row).collect()
+            })
+        };
+        let pieces = 0..panels.div_ceil(at_once);
+        let found: Vec<_> = match team {
+            Team::Pool => pieces.into_par_iter().map(work).collect(),
+            Team::Alone => pieces.map(work).collect(),
+        };
+        tops.extend((0..rows).map(|row| {
+            let mut pieces = found.iter().map(|piece| piece[row]);
+            let first = pieces.next().unwrap_or(Err(NotANumber))?;
+            Ok(pieces.try_fold(first, |top, later| Ok(top.or_later(later?)))?.id as u32)
+        }));
     }
 
     /// The left-hand side of the products of `next`: `fold(x · Wᵀ + b)`, `x` being written by `row`. `fold` gets outputs of two
@@ -359,7 +436,7 @@ impl Linear {
                 }
                 fold(sums, out);
             };
-            let (x, w) = (&operand.half, self.panels(pairs));
+            let (x, w) = (&operand.half, self.panels(pairs, 0..self.outputs.div_ceil(LANES)));
             return half::multiply_folded(isa, team, x, w, next.inputs, &mut to.half, biased);
         }
         let width = self.width();
@@ -369,18 +446,14 @@ impl Linear {
         next.fill(isa, team, rows, folded, to);
     }
 
-    fn panels<'w>(&self, pairs: &'w [Pairs]) -> HalfPanels<'w> {
+    fn panels<'w>(&self, pairs: &'w [Pairs], some: Range<usize>) -> HalfPanels<'w> {
         let depth = half::pairs(self.inputs);
-        HalfPanels { pairs, stride: depth, count: self.outputs.div_ceil(LANES), depth, ahead: None }
-    }
-
-    fn add_bias(&self, rows: usize, y: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            for row in y.chunks_exact_mut(self.width()).take(rows) {
-                for (y, bias) in row.iter_mut().zip(bias) {
-                    *y += bias;
-                }
-            }
+        HalfPanels {
+            pairs: &pairs[some.start * depth..],
+            stride: depth,
+            count: some.len(),
+            depth,
+            ahead: None,
         }
     }
 

@@ -9,6 +9,7 @@ use super::simd::{Store, Team};
 use crate::completion::Breakdown;
 use crate::dtype::first_not_finite;
 use crate::engine::kv::Kv;
+use crate::engine::logits::{Logits, NotANumber};
 use crate::isa::Isa;
 
 /// Consecutive tokens of one sequence, to be run in this step.
@@ -19,6 +20,8 @@ pub(crate) struct Piece<'a, S = Kv> {
     pub(crate) kv: &'a mut S,
     /// How many of these tokens, counted from the last, are asked for the logits after them.
     pub(crate) wanted: usize,
+    /// Whether all of these logits are, and not just which is the largest.
+    pub(crate) looks_at_all: bool,
 }
 
 /// The weights of a Llama.
@@ -52,8 +55,10 @@ pub(crate) struct Room {
     /// `[rows, twice the intermediate size in whole panels]`, where the gate is not folded at once.
     wide: Vec<f32>,
     operands: [Operand; 2],
-    /// `[rows whose logits are wanted, vocab in whole panels]`
+    /// `[rows whose logits are wanted, vocab in whole panels]`, if all are asked for.
     logits: Vec<f32>,
+    /// The largest logit of these rows, if only that is.
+    tops: Vec<Result<u32, NotANumber>>,
     /// Where each row broke down.
     broken: Vec<Option<Breakdown>>,
 }
@@ -101,7 +106,7 @@ impl Llama {
         let hidden = self.hidden;
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
-        let Room { residual, attention, wide, operands, logits, broken } = room;
+        let Room { residual, attention, wide, operands, logits, tops, broken } = room;
         residual.resize(rows * stream, 0.0);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
         for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
@@ -128,6 +133,7 @@ impl Llama {
         }
         // Only the last rows of a piece go on; these rows are moved to the front.
         let (mut past, mut wanted) = (0, 0);
+        let look_at_all = pieces.iter().any(|piece| piece.looks_at_all && piece.wanted > 0);
         for piece in pieces {
             let first = past;
             past += piece.tokens.len();
@@ -143,20 +149,25 @@ impl Llama {
                 }
             }
         }
-        let width = self.head.width();
-        logits.resize(wanted * width, 0.0);
         let normed = |number: usize, out: &mut [f32]| self.norm.row(isa, residual, number, out);
-        self.head.apply(isa, team, wanted, normed, logits, Store::Replace, &mut operands[0]);
+        let operand = &mut operands[0];
+        if look_at_all {
+            tops.clear();
+            logits.resize(wanted * self.head.width(), 0.0);
+            self.head.apply(isa, team, wanted, normed, logits, Store::Replace, operand);
+        } else {
+            logits.clear();
+            self.head.tops(isa, team, wanted, normed, tops, operand);
+        }
     }
 
-    /// The logits `[vocab]` that the last run left in `room`, in the order of the pieces and of the tokens
-    /// that wanted them, each with the place where its sequence broke down.
-    pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = (&'r [f32], Option<Breakdown>)> {
-        let vocab = self.vocab;
-        room.logits
-            .chunks_exact(self.head.width())
-            .map(move |row| &row[..vocab])
-            .zip(room.broken.iter().copied())
+    /// The logits that the last run left in `room`, in the order of the pieces and of the tokens that wanted them, each with the
+    /// place where its sequence broke down.
+    pub(crate) fn logits<'r>(&self, room: &'r Room) -> impl Iterator<Item = (Logits<'r>, Option<Breakdown>)> {
+        // One of the two is empty.
+        let all = room.logits.chunks_exact(self.head.width()).map(|row| Logits::All(&row[..self.vocab]));
+        let tops = room.tops.iter().map(|&top| Logits::Top(top));
+        all.chain(tops).zip(room.broken.iter().copied())
     }
 
     /// Writes the embedding of `token` into the first `hidden` numbers of `row`.

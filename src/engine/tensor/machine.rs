@@ -9,6 +9,7 @@ use crate::completion::Breakdown;
 use crate::engine::device::Device;
 use crate::engine::error::EngineError;
 use crate::engine::llama::{Piece, Rope};
+use crate::engine::logits::Logits;
 use crate::engine::runner::Runner;
 use crate::engine::serve::Engine;
 use crate::engine::settings::EngineSettings;
@@ -148,11 +149,11 @@ impl Runner for Machine {
         Ok(())
     }
 
-    fn logits(&self) -> impl Iterator<Item = (usize, (&[f32], Option<Breakdown>))> {
+    fn logits(&self) -> impl Iterator<Item = (usize, (Logits<'_>, Option<Breakdown>))> {
         let owners = self.owners.iter();
         owners
             .zip(self.logits.chunks_exact(self.vocab))
-            .map(|(&(piece, broken), logits)| (piece, (logits, broken)))
+            .map(|(&(piece, broken), logits)| (piece, (Logits::All(logits), broken)))
     }
 
     /// A place remembers that its sequence broke down, which a guess must not bring about.

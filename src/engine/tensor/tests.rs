@@ -57,10 +57,14 @@ fn answers(engine: &mut Engine, requests: &[Request]) -> Vec<Seen> {
     let mut logits = vec![Vec::new(); requests.len()];
     let mut outcomes = vec![None; requests.len()];
     engine
-        .answer(requests, &mut |number, new| logits[number].extend_from_slice(new), &mut |number, answer| {
-            assert!(outcomes[number].replace(answer).is_none(), "request {number} was answered twice");
-            Flow::Continue
-        })
+        .answer(
+            requests,
+            Some(&mut |number, new| logits[number].extend_from_slice(new)),
+            &mut |number, answer| {
+                assert!(outcomes[number].replace(answer).is_none(), "request {number} was answered twice");
+                Flow::Continue
+            },
+        )
         .unwrap();
     logits.into_iter().zip(outcomes).collect()
 }

@@ -200,13 +200,15 @@ pub(crate) fn multiply(
     let width = w.count * LANES;
     assert!(y_stride >= width && (x.count - 1) * y_stride + width <= y.len(), "rows outside y");
     let out = Out { start: y.as_mut_ptr(), stride: y_stride };
-    let parts = parts(team, x.count * 2 * w.depth * width, w.count);
+    // Cut between groups of 2 panels, which kernels take at once.
+    let groups = w.count.div_ceil(2);
+    let parts = parts(team, x.count * 2 * w.depth * width, groups);
     if parts < 2 {
         // SAFETY: the shapes were checked against the slices above.
         unsafe { columns(isa, x, w, 0..w.count, out, store) };
     } else {
         (0..parts).into_par_iter().for_each(|part| {
-            let range = w.count * part / parts..w.count * (part + 1) / parts;
+            let range = 2 * (groups * part / parts)..w.count.min(2 * (groups * (part + 1) / parts));
             // SAFETY: as above; the parts' column ranges do not overlap, so no element of `y` has two writers.
             unsafe { columns(isa, x, w, range, out, store) };
         });

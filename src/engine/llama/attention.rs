@@ -4,6 +4,7 @@
 //! one matrix; scores, softmax and answer are two packed products around a row function. A token's sums run over the
 //! positions that it may see, in their order; those that other tokens of its block see beyond them weigh exactly 0.
 
+use super::buffer::Buffer;
 use super::elementwise;
 use super::half::{self, Ahead, HalfPanels, Rounded};
 use super::linear::{Linear, Matrices, Operand};
@@ -42,9 +43,9 @@ pub(crate) struct Attention {
 #[derive(Debug, Default)]
 pub(crate) struct AttentionRoom {
     /// `[rows, width of qkv]`
-    qkv: Vec<f32>,
+    qkv: Buffer,
     /// `[rows, heads · head_dim]`
-    answers: Vec<f32>,
+    answers: Buffer,
     /// One for each part of the work that may run at once.
     parts: Vec<BlockRoom>,
 }
@@ -52,11 +53,11 @@ pub(crate) struct AttentionRoom {
 #[derive(Debug, Default)]
 struct BlockRoom {
     /// `[rows of the block, head_dim]`
-    queries: Vec<f32>,
+    queries: Buffer,
     /// `[rows of the block, positions]`
-    scores: Vec<f32>,
+    scores: Buffer,
     /// `[rows of the block, head_dim in whole panels]`
-    mixed: Vec<f32>,
+    mixed: Buffer,
     /// Sum of the softmax numerators, `[rows of the block]`.
     sums: Vec<f32>,
     /// Queries, then weights of positions, in bfloat16.
@@ -128,8 +129,7 @@ impl Attention {
         let rows = residual.len() / self.output.width();
         let (width, answer) = (self.qkv.width(), self.heads * self.head_dim);
         let AttentionRoom { qkv, answers, parts } = room;
-        qkv.resize(rows * width, 0.0);
-        answers.resize(rows * answer, 0.0);
+        let (qkv, answers) = (qkv.of(rows * width), answers.of(rows * answer));
         let normed = |number: usize, out: &mut [f32]| norm.row(isa, residual, number, out);
         self.qkv.apply(isa, team, rows, normed, qkv, Store::Replace, operand);
         self.remember(isa, team, layer, rope, pieces, qkv);
@@ -258,9 +258,8 @@ impl Attention {
         let stride = kv.whole(seen_by_last);
         let mixed_width = dim.next_multiple_of(LANES);
         let BlockRoom { queries, scores, mixed, sums, rounded } = room;
-        queries.resize(rows * dim, 0.0);
-        scores.resize(rows * stride, 0.0);
-        mixed.resize(rows * mixed_width, 0.0);
+        let queries = queries.of(rows * dim);
+        let (scores, mixed) = (scores.of(rows * stride), mixed.of(rows * mixed_width));
         sums.resize(rows, 0.0);
         for kv_head in 0..self.kv_heads {
             // Row `token · group + member` is the query of head `kv_head · group + member`.

@@ -1,5 +1,6 @@
 //! A linear layer: y = x · Wᵀ + b.
 
+use super::buffer::Buffer;
 use super::half::{self, HalfPanels, Pairs, Rounded};
 use super::simd::{self, HalfLanes, LANES, Lanes, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, Manifest, Span, TensorSource};
@@ -376,7 +377,7 @@ impl Linear {
         operand: &mut Operand,
     ) {
         thread_local! {
-            static SUMS: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+            static SUMS: RefCell<Buffer> = const { RefCell::new(Buffer::EMPTY) };
         }
         tops.clear();
         if rows == 0 {
@@ -391,7 +392,7 @@ impl Linear {
             let some = piece * at_once..panels.min((piece + 1) * at_once);
             let (first, width) = (some.start * LANES, some.len() * LANES);
             SUMS.with_borrow_mut(|sums| {
-                sums.resize(sums.len().max(rows * width), 0.0);
+                let sums = sums.of(rows * width);
                 self.multiply_some(isa, Team::Alone, rows, operand, some, sums, Store::Replace);
                 let outputs = width.min(self.outputs - first);
                 let row =
@@ -424,7 +425,7 @@ impl Linear {
         rows: usize,
         row: impl Fn(usize, &mut [f32]) + Sync,
         fold: impl Fn(&[f32], &mut [f32]) + Sync,
-        wide: &mut Vec<f32>,
+        wide: &mut Buffer,
         operand: &mut Operand,
         (next, to): (&Self, &mut Operand),
     ) {
@@ -440,7 +441,7 @@ impl Linear {
             return half::multiply_folded(isa, team, x, w, next.inputs, &mut to.half, biased);
         }
         let width = self.width();
-        wide.resize(rows * width, 0.0);
+        let wide = wide.of(rows * width);
         self.apply(isa, team, rows, row, wide, Store::Replace, operand);
         let folded = |number: usize, out: &mut [f32]| fold(&wide[number * width..][..width], out);
         next.fill(isa, team, rows, folded, to);

@@ -1,5 +1,6 @@
 //! The feed-forward block: down(silu(gate(x)) · up(x)).
 
+use super::buffer::Buffer;
 use super::elementwise;
 use super::linear::{Linear, Matrices, Operand};
 use super::norm::Norm;
@@ -53,7 +54,7 @@ impl Mlp {
         team: Team,
         norm: &Norm,
         residual: &mut [f32],
-        wide: &mut Vec<f32>,
+        wide: &mut Buffer,
         operands: &mut [Operand; 2],
     ) {
         let rows = residual.len() / self.down.width();

@@ -1,11 +1,12 @@
 //! **The Llama model on packed rows.** All tokens of a step, whatever their sequences, are the rows of one matrix; only
 //! attention looks at which row belongs to whom.
 //!
-//! - `simd`: the packed matrix product; `half`: the same in bfloat16; `elementwise`: functions of one row
+//! - `buffer`: room for rows; `simd`: the packed matrix product; `half`: the same in bfloat16; `elementwise`: functions of one row
 //! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
 //! - `model`: the whole
 
 mod attention;
+mod buffer;
 mod elementwise;
 mod half;
 mod linear;

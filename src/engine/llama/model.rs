@@ -1,6 +1,7 @@
 //! The decoder: embedding, layers, final norm, head.
 
 use super::attention::{Attention, AttentionRoom};
+use super::buffer::Buffer;
 use super::linear::{Linear, Operand};
 use super::mlp::Mlp;
 use super::norm::Norm;
@@ -50,10 +51,10 @@ pub(crate) struct Layer {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     /// The residual stream, `[rows, hidden in whole panels]`.
-    residual: Vec<f32>,
+    residual: Buffer,
     attention: AttentionRoom,
     /// `[rows, twice the intermediate size in whole panels]`, where the gate is not folded at once.
-    wide: Vec<f32>,
+    wide: Buffer,
     operands: [Operand; 2],
     /// `[rows whose logits are wanted, vocab in whole panels]`, if all are asked for.
     logits: Vec<f32>,
@@ -107,7 +108,7 @@ impl Llama {
         let rows: usize = pieces.iter().map(|p| p.tokens.len()).sum();
         let stream = hidden.next_multiple_of(super::LANES);
         let Room { residual, attention, wide, operands, logits, tops, broken } = room;
-        residual.resize(rows * stream, 0.0);
+        let residual = residual.of(rows * stream);
         let tokens = pieces.iter().flat_map(|p| p.tokens);
         for (&token, row) in tokens.zip(residual.chunks_exact_mut(stream)) {
             self.embed(token as usize, row);
@@ -170,10 +171,11 @@ impl Llama {
         all.chain(tops).zip(room.broken.iter().copied())
     }
 
-    /// Writes the embedding of `token` into the first `hidden` numbers of `row`.
+    /// Writes the embedding of `token` into the first `hidden` numbers of `row`, and 0 behind them.
     fn embed(&self, token: usize, row: &mut [f32]) {
         assert!(token < self.vocab, "token {token} is outside the vocabulary of {}", self.vocab);
-        let row = &mut row[..self.hidden];
+        let (row, behind) = row.split_at_mut(self.hidden);
+        behind.fill(0.0);
         self.embedding.as_ref().unwrap_or(&self.head).row(token, row);
     }
 }

@@ -11,6 +11,7 @@ use super::{LANES, Operands, Pairs, Store, TILE};
 use std::arch::asm;
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Bytes of a row of a tile, and of a tile.
 const ROW: usize = size_of::<Pairs>();
@@ -20,6 +21,10 @@ const PANEL: usize = 6;
 /// Bytes of rows and their sums that meet all panels before the next rows: most of the second-level cache of the CPUs that have
 /// tiles.
 const CACHED_ROWS: usize = 1792 << 10;
+/// Blocks of two panels that stay in the first-level cache while the tiles of rows pass by.
+const CACHED_BLOCKS: usize = 12;
+/// Tiles of rows for which that is worth it: sums are written and read again for each such part of the depth.
+const WORTH_CACHING: usize = 3;
 
 /// Gives the tiles of this thread their shapes, unless they have them: that takes as long as a dozen products. Sums of 16 rows
 /// are in tiles 0 and 1, these rows in 4; sums of the `rest` in 2 and 3, these rows in 5.
@@ -116,26 +121,31 @@ pub(super) unsafe fn product(o: Operands) {
 /// As [`product`]; no tile is in use.
 unsafe fn some_rows(o: &Operands) {
     let tiles = o.rows.div_ceil(TILE);
+    let times = if tiles < WORTH_CACHING { 1 } else { o.blocks.div_ceil(CACHED_BLOCKS) };
+    let at_once = o.blocks.div_ceil(times);
     // SAFETY: the pieces are of what the operands claim.
     unsafe {
         shape(o.rows % TILE);
         for panel in (0..o.panels).step_by(2) {
-            for tile in 0..tiles {
-                let piece = Piece::of(o, tile, panel);
-                match (panel + 2 <= o.panels, o.ahead.is_some(), tiles) {
-                    (false, ..) => piece.sized::<1, 0>(),
-                    (_, true, _) if tile > 0 => piece.sized::<2, 0>(),
-                    (_, true, _) | (_, _, 1) => piece.sized::<2, 32>(),
-                    (_, _, 2) => piece.sized::<2, 16>(),
-                    (_, _, 3 | 4) => piece.sized::<2, 8>(),
-                    (_, _, _) => piece.sized::<2, 4>(),
+            for begin in (0..o.blocks).step_by(at_once) {
+                let blocks = begin..o.blocks.min(begin + at_once);
+                for tile in 0..tiles {
+                    let piece = Piece::of(o, tile, panel, blocks.clone());
+                    match (panel + 2 <= o.panels, o.ahead.is_some(), tiles) {
+                        (false, ..) => piece.sized::<1, 0>(),
+                        (_, true, _) if tile > 0 => piece.sized::<2, 0>(),
+                        (_, true, _) | (_, _, 1) => piece.sized::<2, 32>(),
+                        (_, _, 2) => piece.sized::<2, 16>(),
+                        (_, _, 3 | 4) => piece.sized::<2, 8>(),
+                        (_, _, _) => piece.sized::<2, 4>(),
+                    }
                 }
             }
         }
     }
 }
 
-/// Up to 16 rows and one or two panels.
+/// Up to 16 rows and one or two panels, or some blocks of them.
 struct Piece {
     rows: usize,
     blocks: usize,
@@ -172,9 +182,14 @@ impl Fetched {
         Self { from: from.cast(), block: block * ROW, run: run * ROW }
     }
 
+    /// What is fetched for the blocks from this one on.
+    fn from_block(self, block: usize) -> Self {
+        Self { from: self.from.wrapping_add(block * self.block), ..self }
+    }
+
     /// Fetches some cache lines of those for a block into the second-level cache, whatever is there: that reads nothing.
     #[inline(always)]
-    fn lines(&self, block: usize, lines: std::ops::Range<usize>) {
+    fn lines(&self, block: usize, lines: Range<usize>) {
         for line in lines {
             let place = block * self.block + line / TILE * self.run + line % TILE * ROW;
             // SAFETY: fetching ahead never faults.
@@ -186,22 +201,26 @@ impl Fetched {
 impl Piece {
     /// # Safety
     /// The tile of rows and the panel must exist.
-    unsafe fn of(o: &Operands, tile: usize, panel: usize) -> Self {
+    unsafe fn of(o: &Operands, tile: usize, panel: usize, blocks: Range<usize>) -> Self {
         let row = tile * TILE;
         // SAFETY: by the contract.
         let (x, w, y) = unsafe {
-            (o.x.add(row * o.blocks), o.w.add(panel * o.w_stride), o.y.add(row * o.y_stride + panel * LANES))
+            (
+                o.x.add(row * o.blocks + blocks.start * TILE),
+                o.w.add(panel * o.w_stride + blocks.start * TILE),
+                o.y.add(row * o.y_stride + panel * LANES),
+            )
         };
         Self {
             rows: TILE.min(o.rows - row),
-            blocks: o.blocks,
+            blocks: blocks.len(),
             x: x.cast(),
             w: w.cast(),
             w_next: o.w_stride * ROW,
             y: y.cast(),
             y_row: o.y_stride * size_of::<f32>(),
-            store: o.store,
-            ahead: Fetched::of(o, tile, panel),
+            store: if blocks.start == 0 { o.store } else { Store::Add },
+            ahead: Fetched::of(o, tile, panel).from_block(blocks.start),
         }
     }
 

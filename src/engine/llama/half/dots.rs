@@ -57,7 +57,7 @@ unsafe fn tile<const R: usize, const P: usize>(operands: Operands, panel: usize)
             }
             for (row, acc) in acc.iter_mut().enumerate() {
                 let x = &*x.add(pair / (BLOCK / 2) * TILE + row);
-                let [even, odd] = [0, 1].map(|k| u32::from(x[2 * (pair % (BLOCK / 2)) + k]));
+                let [even, odd] = [0, 1].map(|k| u32::from(x.0[2 * (pair % (BLOCK / 2)) + k]));
                 let a = _mm512_set1_epi32((odd << 16 | even).cast_signed());
                 for (acc, &b) in acc.iter_mut().zip(&b) {
                     *acc = _mm512_dpbf16_ps(*acc, bh(a), bh(b));

@@ -23,6 +23,7 @@ mod amx;
 mod dots;
 mod widened;
 
+use super::buffer::Buffer;
 use super::simd::{LANES, Rows, Store, Team, parts};
 use crate::dtype::half_bits;
 use crate::isa::{Halves, Isa, Kind};
@@ -66,11 +67,20 @@ pub(crate) fn pairs(depth: usize) -> usize {
 /// Rows that lie together, and rows of a tile.
 const TILE: usize = 16;
 
+/// A block of a row: one cache line.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Block([u16; BLOCK]);
+
+impl Block {
+    const ZERO: Self = Self([0; BLOCK]);
+}
+
 /// Left-hand side `[rows, depth]` in bfloat16, padded to whole blocks: a buffer that is kept between products.
 #[derive(Debug, Default)]
 pub(crate) struct Rounded {
     /// `[row / 16, block, row % 16]`, each 32 numbers, so that a tile is read from neighbouring cache lines.
-    data: Vec<[u16; BLOCK]>,
+    data: Vec<Block>,
     /// Blocks of a row.
     blocks: usize,
     count: usize,
@@ -80,7 +90,7 @@ impl Rounded {
     /// Room for `count` rows of `depth` numbers. What lies behind the last row means nothing.
     fn shape(&mut self, count: usize, depth: usize) {
         (self.blocks, self.count) = (depth.div_ceil(BLOCK), count);
-        self.data.resize(count.next_multiple_of(TILE) * self.blocks, [0; BLOCK]);
+        self.data.resize(count.next_multiple_of(TILE) * self.blocks, Block::ZERO);
     }
 
     /// Rounds the first `depth` numbers of each row of `x`: to nearest, ties to even.
@@ -107,7 +117,7 @@ impl Rounded {
         self.shape(count, depth);
         let tiles = count.div_ceil(TILE);
         room.resize(room.len().max(tiles * depth), 0.0);
-        let work = |(tile, (to, room)): (usize, (&mut [[u16; BLOCK]], &mut [f32]))| {
+        let work = |(tile, (to, room)): (usize, (&mut [Block], &mut [f32]))| {
             for number in 0..TILE.min(count - tile * TILE) {
                 row(tile * TILE + number, room);
                 round(isa, room, to, number);
@@ -124,12 +134,12 @@ impl Rounded {
 }
 
 /// Rounds the numbers of row `number` of a tile.
-fn round(isa: Isa, from: &[f32], tile: &mut [[u16; BLOCK]], number: usize) {
+fn round(isa: Isa, from: &[f32], tile: &mut [Block], number: usize) {
     isa.run(
         #[inline(always)]
         || {
             for (block, from) in from.chunks(BLOCK).enumerate() {
-                let to = &mut tile[block * TILE + number];
+                let Block(to) = &mut tile[block * TILE + number];
                 if from.len() < BLOCK {
                     *to = [0; BLOCK];
                 }
@@ -237,7 +247,7 @@ pub(crate) fn multiply_folded(
     const TURN: usize = 2 * BLOCK / LANES;
     thread_local! {
         /// Sums, and what is made of one row of them.
-        static ROOM: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+        static ROOM: RefCell<(Buffer, Vec<f32>)> = const { RefCell::new((Buffer::EMPTY, Vec::new())) };
     }
     assert!(w.count == 2 * depth.div_ceil(LANES), "two panels for every 16 numbers");
     to.shape(x.count, depth);
@@ -252,7 +262,7 @@ pub(crate) fn multiply_folded(
         let w = HalfPanels { pairs: &w.pairs[first * w.stride..], count: panels, ..w };
         ROOM.with_borrow_mut(|(sums, out)| {
             let width = panels * LANES;
-            sums.resize(sums.len().max(count * width), 0.0);
+            let sums = sums.of(count * width);
             out.resize(out.len().max(at_once * BLOCK), 0.0);
             multiply(isa, Team::Alone, x, w, sums, width, Store::Replace);
             let out = &mut out[..depth.min(range.end * BLOCK) - range.start * BLOCK];
@@ -269,7 +279,7 @@ pub(crate) fn multiply_folded(
 }
 
 /// Tiles of rows that several threads write, each blocks of its own.
-struct Tiles(*mut [u16; BLOCK]);
+struct Tiles(*mut Block);
 
 // SAFETY: the pointer is only used by `multiply_folded`, which gives each thread blocks of its own.
 unsafe impl Send for Tiles {}
@@ -282,7 +292,7 @@ impl Tiles {
     /// # Safety
     /// They must exist, and nobody else may use them meanwhile.
     #[expect(clippy::mut_from_ref, reason = "whoever calls this answers for the blocks being nobody else's")]
-    unsafe fn part(&self, block: usize, count: usize) -> &mut [[u16; BLOCK]] {
+    unsafe fn part(&self, block: usize, count: usize) -> &mut [Block] {
         // SAFETY: by the contract; a block has a row of each of a tile's rows.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(block * TILE), count * TILE) }
     }
@@ -342,7 +352,7 @@ struct Operands<'a> {
     /// Blocks of 32 `k`.
     blocks: usize,
     /// Rows as [`Rounded`] has them, from the first of 16 on, or from a later one among them if `rows` does not leave these.
-    x: *const [u16; BLOCK],
+    x: *const Block,
     /// At least one.
     rows: usize,
     /// Panels of `blocks · 16` pairs, `w_stride` apart.

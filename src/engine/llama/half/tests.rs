@@ -131,7 +131,7 @@ fn a_folded_product_is_the_product_folded() {
                         fold(sums, out);
                     });
                 });
-                let rows_of = |r: &Rounded| -> Vec<[u16; BLOCK]> {
+                let rows_of = |r: &Rounded| -> Vec<Block> {
                     let at = |row: usize, block: usize| (row / TILE * r.blocks + block) * TILE + row % TILE;
                     (0..rows)
                         .flat_map(|row| (0..r.blocks).map(move |block| (row, block)))

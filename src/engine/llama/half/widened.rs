@@ -59,7 +59,7 @@ unsafe fn rows<const R: usize>(operands: Operands, panel: usize) {
                 let Pairs(weights) = &*w.add(block * BLOCK / 2 + pair);
                 for row in 0..R {
                     let x = &*x.add(row);
-                    let (a, b) = (widen(x[2 * pair]), widen(x[2 * pair + 1]));
+                    let (a, b) = (widen(x.0[2 * pair]), widen(x.0[2 * pair + 1]));
                     for column in 0..LANES {
                         let [v, w] = weights[column];
                         even[row][column] = a.mul_add(widen(v), even[row][column]);

@@ -52,9 +52,9 @@ pub enum Threads {
 }
 
 impl Default for EngineSettings {
-    /// 64 sequences, 32768 tokens of keys and values, no request too long, steps of 256 tokens, all threads.
+    /// 64 sequences, 32768 tokens of keys and values, no request too long, steps of 512 tokens, all threads.
     fn default() -> Self {
-        const STEP: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
+        const STEP: NonZeroUsize = NonZeroUsize::new(512).expect("512 is not 0");
         Self {
             max_sequences: SEQUENCES,
             kv_tokens: TokenCount(32_768),

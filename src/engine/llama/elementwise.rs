@@ -104,11 +104,16 @@ vectorised! {
 vectorised! {
     /// SiLU gate: out = gate · σ(gate) · up. `gate_up` has 16 numbers of each in turn.
     fn silu_times(gate_up: &[f32], out: &mut [f32]) {
-        for (out, both) in out.chunks_mut(LANES).zip(gate_up.as_chunks::<{ 2 * LANES }>().0) {
-            let (gate, up) = both.split_at(LANES);
-            for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
-                *out = g / (1.0 + exp(-g)) * u;
+        let times = |gate: f32, up: f32| gate / (1.0 + exp(-gate)) * up;
+        let (whole, rest) = out.as_chunks_mut::<LANES>();
+        let (pairs, count) = (gate_up.as_chunks::<{ 2 * LANES }>().0, whole.len());
+        for (out, both) in whole.iter_mut().zip(pairs) {
+            for lane in 0..LANES {
+                out[lane] = times(both[lane], both[LANES + lane]);
             }
+        }
+        for (lane, out) in rest.iter_mut().enumerate() {
+            *out = times(pairs[count][lane], pairs[count][LANES + lane]);
         }
     }
 }

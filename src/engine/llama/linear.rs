@@ -58,7 +58,8 @@ trait Slot: Copy + Send {
     const ZERO: Self;
     /// Slots of a panel of `inputs` numbers.
     fn of_panel(inputs: usize) -> usize;
-    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32);
+    /// Fills a panel with its columns `[16, inputs]`.
+    fn fill(panel: &mut [Self], columns: &[f32], inputs: usize);
 }
 
 impl Slot for Lanes {
@@ -66,8 +67,11 @@ impl Slot for Lanes {
     fn of_panel(inputs: usize) -> usize {
         inputs
     }
-    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
-        panel[k].0[column] = weight;
+    #[inline(always)]
+    fn fill(panel: &mut [Self], columns: &[f32], inputs: usize) {
+        for (k, lanes) in panel.iter_mut().enumerate() {
+            lanes.0 = std::array::from_fn(|column| columns[column * inputs + k]);
+        }
     }
 }
 
@@ -76,9 +80,12 @@ impl Slot for HalfLanes {
     fn of_panel(inputs: usize) -> usize {
         inputs
     }
-    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
-        // The source has it in bfloat16, so that nothing is lost.
-        panel[k].0[column] = (weight.to_bits() >> 16) as u16;
+    #[inline(always)]
+    fn fill(panel: &mut [Self], columns: &[f32], inputs: usize) {
+        for (k, lanes) in panel.iter_mut().enumerate() {
+            // The source has it in bfloat16, so that nothing is lost.
+            lanes.0 = std::array::from_fn(|column| (columns[column * inputs + k].to_bits() >> 16) as u16);
+        }
     }
 }
 
@@ -87,8 +94,21 @@ impl Slot for Pairs {
     fn of_panel(inputs: usize) -> usize {
         half::pairs(inputs)
     }
-    fn put(panel: &mut [Self], k: usize, column: usize, weight: f32) {
-        panel[k / 2].0[column][k % 2] = half_bits(weight);
+    #[inline(always)]
+    fn fill(panel: &mut [Self], columns: &[f32], inputs: usize) {
+        for (block, pairs) in panel.chunks_mut(half::BLOCK / 2).enumerate() {
+            // Rounded along the columns, and turned then: 16 numbers at a time.
+            let mut rounded = [[[0; 2]; half::BLOCK / 2]; LANES];
+            for (rounded, column) in rounded.iter_mut().zip(columns.chunks_exact(inputs)) {
+                let from = &column[block * half::BLOCK..];
+                for (to, &weight) in rounded.as_flattened_mut().iter_mut().zip(from) {
+                    *to = half_bits(weight);
+                }
+            }
+            for (pair, lanes) in pairs.iter_mut().enumerate() {
+                lanes.0 = std::array::from_fn(|column| rounded[column][pair]);
+            }
+        }
     }
 }
 
@@ -212,6 +232,8 @@ impl Linear {
         lanes.par_chunks_mut(group * stride).enumerate().try_for_each(|(number, panels)| {
             let first = number * group * LANES;
             let places = first..first + panels.len() / stride * LANES;
+            // `[place, inputs]`; what has no output is 0.
+            let mut columns = vec![0.0; places.len() * inputs];
             let mut buffer = Vec::new();
             for (part, (name, _)) in matrices.parts.iter().enumerate() {
                 let rows = matrices.among(part, &places);
@@ -222,12 +244,18 @@ impl Linear {
                 source.read(name, Span { start: rows.start * inputs, len: buffer.len() }, &mut buffer)?;
                 for (row, weights) in rows.zip(buffer.chunks_exact(inputs)) {
                     let place = matrices.place(part, row) - first;
-                    let panel = &mut panels[place / LANES * stride..][..stride];
-                    for (k, &weight) in weights.iter().enumerate() {
-                        S::put(panel, k, place % LANES, weight);
-                    }
+                    columns[place * inputs..][..inputs].copy_from_slice(weights);
                 }
             }
+            Isa::detect().run(
+                #[inline(always)]
+                || {
+                    let columns = columns.chunks_exact(LANES * inputs);
+                    for (panel, columns) in panels.chunks_exact_mut(stride).zip(columns) {
+                        S::fill(panel, columns, inputs);
+                    }
+                },
+            );
             Ok::<(), CheckpointError>(())
         })?;
         Ok(lanes)

@@ -73,7 +73,7 @@ pub(super) fn launch(
         child::limit(limits, false).map_err(Step::Limits.failed())?;
         child::place(&ends).map_err(Step::Descriptors.failed())
     };
-    let (bwrap, bwrap_handle) = spawn(&Role { namespaces: false, prepare: &prepare, arguments: &arguments })?;
+    let (bwrap, bwrap_handle) = spawn(&Role { namespaces: None, prepare: &prepare, arguments: &arguments })?;
     drop(info_in);
     let started = child_of(&mut info).and_then(|pid| Ok((pid, system::handle(pid)?)));
     match started {

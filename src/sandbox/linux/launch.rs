@@ -124,10 +124,25 @@ impl Pipes {
     }
 }
 
+/// How a child in namespaces of its own is kept from the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    /// By a namespace of its own.
+    Own,
+    /// By the helper's, which leads nowhere either.
+    Helper,
+}
+
+impl Network {
+    pub(super) fn of(setup: &Setup) -> Self {
+        if setup.offline { Self::Helper } else { Self::Own }
+    }
+}
+
 /// What a child becomes, and what it does before.
 pub(super) struct Role<'a> {
-    /// Whether it gets namespaces of its own.
-    pub(super) namespaces: bool,
+    /// Whether it gets namespaces of its own, and one of them for the network.
+    pub(super) namespaces: Option<Network>,
     /// What it does on the way.
     pub(super) prepare: &'a dyn Fn() -> Result<(), Failure>,
     /// The program, and its arguments from its own name on.
@@ -156,7 +171,7 @@ pub(super) fn launch(setup: &Setup, limits: &Limits, scratch: &CStr) -> Result<R
     }
     let ends = [pipes.input.as_fd(), pipes.output.as_fd()];
     let prepare = || prepare(setup, limits, scratch, &ends);
-    let namespaces = setup.confinement == Confinement::Namespaces;
+    let namespaces = (setup.confinement == Confinement::Namespaces).then(|| Network::of(setup));
     let (pid, pidfd) = spawn(&Role { namespaces, prepare: &prepare, arguments: &arguments })?;
     Ok(Running { pid, pidfd, to: pipes.to, from: pipes.from, parent: Parent::Helper })
 }
@@ -194,16 +209,16 @@ fn prepare(setup: &Setup, limits: &Limits, scratch: &CStr, ends: &[BorrowedFd<'_
 pub(super) fn spawn(role: &Role<'_>) -> Result<(libc::pid_t, OwnedFd), Failure> {
     let pipe = || io::pipe().map_err(Step::Pipes.failed());
     let ((mut status, status_in), (mut go_out, mut go)) = (pipe()?, pipe()?);
-    let flags = if role.namespaces {
-        libc::CLONE_NEWUSER
-            | libc::CLONE_NEWPID
-            | libc::CLONE_NEWNS
-            | libc::CLONE_NEWNET
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUTS
-            | libc::CLONE_NEWCGROUP
-    } else {
-        0
+    let own = libc::CLONE_NEWUSER
+        | libc::CLONE_NEWPID
+        | libc::CLONE_NEWNS
+        | libc::CLONE_NEWIPC
+        | libc::CLONE_NEWUTS
+        | libc::CLONE_NEWCGROUP;
+    let flags = match role.namespaces {
+        Some(Network::Own) => own | libc::CLONE_NEWNET,
+        Some(Network::Helper) => own,
+        None => 0,
     };
     // SAFETY: the helper has one thread, and the child ends in `_exit` below, whatever happens.
     let cloned = unsafe { system::clone_process(flags as u64) }.map_err(Step::Clone.failed())?;
@@ -223,7 +238,7 @@ pub(super) fn spawn(role: &Role<'_>) -> Result<(libc::pid_t, OwnedFd), Failure> 
     };
     drop((status_in, go_out));
 
-    let mapped = if role.namespaces { map_user(pid) } else { Ok(()) };
+    let mapped = if role.namespaces.is_some() { map_user(pid) } else { Ok(()) };
     let mut failure = Vec::new();
     let told = mapped.map_err(Step::Map.failed()).and_then(|()| {
         go.write_all(b"!").and_then(|()| status.read_to_end(&mut failure)).map_err(Step::Pipes.failed())

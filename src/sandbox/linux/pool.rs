@@ -95,6 +95,7 @@ impl Pool {
     fn new(settings: &Settings, python: Python, confinement: Confinement) -> Self {
         let wanted = confinement == Confinement::Bubblewrap;
         let setup = Setup {
+            offline: false,
             python: python.program,
             driver: python.driver,
             binds: python.binds,

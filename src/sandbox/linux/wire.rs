@@ -21,6 +21,9 @@ pub(super) struct Setup {
     pub(super) confinement: Confinement,
     /// The program that builds the walls of [`Confinement::Bubblewrap`].
     pub(super) bubblewrap: Option<PathBuf>,
+    /// Whether the helper itself has left the network, so that its programs need no namespace for that.
+    #[serde(skip)]
+    pub(super) offline: bool,
     /// Whether an interpreter is kept ready; behind [`Confinement::Namespaces`] only.
     pub(super) prefork: bool,
 }

@@ -9,7 +9,7 @@
 
 use super::super::job::Limits;
 use super::child::{self, cpu_belt};
-use super::launch::{DRIVER, Failure, Parent, Pipes, Role, Running, Step, argument, python, spawn};
+use super::launch::{DRIVER, Failure, Network, Parent, Pipes, Role, Running, Step, argument, python, spawn};
 use super::system::{self, Death, handed_over};
 use super::wire::Setup;
 use super::{filter, root, rules};
@@ -57,7 +57,8 @@ impl Zygote {
             }
             .map_err(Step::Descriptors.failed())
         };
-        let (pid, pidfd) = spawn(&Role { namespaces: true, prepare: &prepare, arguments: &arguments })?;
+        let (pid, pidfd) =
+            spawn(&Role { namespaces: Some(Network::of(setup)), prepare: &prepare, arguments: &arguments })?;
         Ok(Self { pid, pidfd, control, left: LIFE })
     }
 

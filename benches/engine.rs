@@ -1,7 +1,8 @@
 //! Throughput of the packed engine and of candle's Llama on the same requests, and of the packed matrix product.
 //!
 //! **Measured**: tokens per second, prompt and generated together, by wall clock from the first request to the last
-//! delivery (best of some runs), at 1, 8 and 32 requests at once; time to load; GFLOP/s of the matrix product.
+//! delivery (best of some runs), at 1, 8 and 32 requests at once; time to load; GFLOP/s of the matrix product with weights
+//! from memory, beside its floor: whichever takes longer of multiplying from registers and of reading the weights.
 //! **Input**: a model folder (first argument, default `models/tiny/base`) and prompts of 24 to 120 words picked by a
 //! fixed seed, 64 tokens to be generated for each. Both engines use all threads.
 //!
@@ -10,7 +11,7 @@
 
 use m3::checkpoint::Folder;
 use m3::completion::{Complete, Flow, Request, Sampling};
-use m3::engine::{Engine, EngineSettings, ReferenceEngine, kernel_name, matmul_gflops};
+use m3::engine::{Engine, EngineSettings, Floors, ReferenceEngine, kernel_name, matmul_gflops};
 use m3::random::Stream;
 use m3::units::TokenCount;
 use std::error::Error;
@@ -68,12 +69,20 @@ fn rate(engine: &mut dyn Complete, requests: &[Request], runs: usize) -> Result<
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("kernel {}, {} threads", kernel_name(), rayon::current_num_threads());
+    let floors = Floors::measure(Duration::from_millis(500));
+    let Floors { f32_gflops, half_gflops, read_gb } = floors;
+    println!(
+        "from registers {f32_gflops:.0} GFLOP/s in f32, {half_gflops:.0} in bf16; from memory {read_gb:.1} GB/s"
+    );
+    println!("rows   in    out   GFLOP/s f32   of the floor   GFLOP/s bf16   of the floor");
     for (rows, inputs, outputs) in SHAPES {
-        let speed = |half| matmul_gflops(rows, inputs, outputs, half, Duration::from_millis(300));
-        let (full, half) = (speed(false), speed(true));
-        println!(
-            "matmul {rows:>4} x {inputs:>5} x {outputs:>6}: {full:>7.1} GFLOP/s, bf16 weights {half:>7.1}"
-        );
+        print!("{rows:>4} {inputs:>4} {outputs:>6}");
+        for half in [false, true] {
+            let speed = matmul_gflops(rows, inputs, outputs, half, Duration::from_millis(300));
+            let floor = floors.matmul_gflops(rows, inputs, outputs, half);
+            print!("   {speed:>11.1}   {:>10.0} %", 100.0 * speed / floor);
+        }
+        println!();
     }
     let given = std::env::args().skip(1).find(|a| !a.starts_with("--"));
     let path = given.unwrap_or_else(|| "models/tiny/base".to_owned());

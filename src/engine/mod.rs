@@ -56,7 +56,7 @@ mod invariance;
 pub use crate::isa::kernel_name;
 pub use device::{Device, DeviceChoice};
 pub use error::EngineError;
-pub use llama::matmul_gflops;
+pub use llama::{Floors, matmul_gflops};
 pub use masked::{MaskedBert, SentenceBert};
 pub use memory::{GPU_SHARE, Limits, SHARE};
 pub use reference::ReferenceEngine;

@@ -518,28 +518,40 @@ fn widen(bits: u16) -> f32 {
 }
 
 /// Speed of the packed product `x[rows, inputs] · Wᵀ[inputs, outputs]` on the current rayon pool, in 10⁹ operations per
-/// second (a multiplication and an addition are two), with both sides in bfloat16 or in f32. Runs for about `time`; for benches.
+/// second (a multiplication and an addition are two), with both sides in bfloat16 or in f32. The weights are another matrix each
+/// time, and come from memory as in a model. Runs for about `time`; for benches.
 pub fn matmul_gflops(rows: usize, inputs: usize, outputs: usize, half: bool, time: Duration) -> f64 {
+    /// Bytes of matrices that are multiplied before the first comes again.
+    const ALL: usize = 256 << 20;
     let panels = outputs.div_ceil(LANES);
-    let weights = if half {
-        let all = 0..panels * half::pairs(inputs);
-        Weights::Pairs(all.map(|i| Pairs([[half_bits((i % 7) as f32); 2]; LANES])).collect())
-    } else {
-        Weights::Full((0..panels * inputs).map(|i| Lanes([(i % 7) as f32; LANES])).collect())
+    let matrix = || {
+        let weights = if half {
+            let all = 0..panels * half::pairs(inputs);
+            Weights::Pairs(all.map(|i| Pairs([[half_bits((i % 7) as f32); 2]; LANES])).collect())
+        } else {
+            Weights::Full((0..panels * inputs).map(|i| Lanes([(i % 7) as f32; LANES])).collect())
+        };
+        Linear { weights, bias: None, inputs, outputs }
     };
-    let linear = Linear { weights, bias: None, inputs, outputs };
+    let first = matrix();
+    let count = ALL.div_ceil(first.bytes());
+    let matrices: Vec<Linear> = std::iter::once(first).chain((1..count).map(|_| matrix())).collect();
     let x: Vec<f32> = (0..rows * inputs).map(|i| (i % 5) as f32).collect();
-    let mut y = vec![0.0; rows * linear.width()];
+    let mut y = Buffer::EMPTY;
+    let y = y.of(rows * matrices[0].width());
     let isa = Isa::detect();
     let mut operand = Operand::default();
-    let mut once = || {
+    let mut once = |linear: &Linear| {
         let row = |number: usize, to: &mut [f32]| to.copy_from_slice(&x[number * inputs..][..inputs]);
-        linear.apply(isa, Team::Pool, rows, row, &mut y, Store::Replace, &mut operand);
+        linear.apply(isa, Team::Pool, rows, row, y, Store::Replace, &mut operand);
     };
-    once();
+    once(&matrices[0]);
     let (start, mut runs) = (Instant::now(), 0u32);
-    while start.elapsed() < time {
-        once();
+    for linear in matrices.iter().cycle() {
+        if start.elapsed() >= time {
+            break;
+        }
+        once(linear);
         runs += 1;
     }
     2.0 * (rows * inputs * outputs) as f64 * f64::from(runs) / start.elapsed().as_secs_f64() / 1e9

@@ -3,11 +3,12 @@
 //!
 //! - `buffer`: room for rows; `simd`: the packed matrix product; `half`: the same in bfloat16; `elementwise`: functions of one row
 //! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
-//! - `model`: the whole
+//! - `model`: the whole; `floors`: what the machine could do at best
 
 mod attention;
 mod buffer;
 mod elementwise;
+mod floors;
 mod half;
 mod linear;
 mod mlp;
@@ -18,6 +19,7 @@ mod simd;
 
 pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
+pub use floors::Floors;
 pub(crate) use half::{BLOCK, Pairs, fetch};
 pub use linear::matmul_gflops;
 pub(crate) use linear::{Linear, Matrices, packed_bytes};

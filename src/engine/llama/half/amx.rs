@@ -7,7 +7,7 @@
 //! pieces, for a tile that is known to be zero needs no register. Measurements: docs/performance.md.
 #![expect(unsafe_code, reason = "tiles are reached by assembly")]
 
-use super::{LANES, Operands, Pairs, Store, TILE};
+use super::{BLOCK, LANES, Operands, Pairs, Store, TILE};
 use std::arch::asm;
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::cell::Cell;
@@ -113,6 +113,24 @@ pub(super) unsafe fn product(o: Operands) {
             some_rows(&Operands { rows: at_once.min(o.rows - row), x, y, ..o });
         }
     }
+}
+
+/// Multiplies tiles of zeros, `steps` times two of them; how many operations that were.
+///
+/// # Safety
+/// The process may use AMX; no tile is in use.
+pub(super) unsafe fn in_registers(steps: usize) -> usize {
+    // SAFETY: by the contract.
+    unsafe {
+        shape(0);
+        for _ in 0..steps {
+            dot::<0, 4, PANEL>();
+            dot::<1, 4, PANEL>();
+        }
+        zero::<0>();
+        zero::<1>();
+    }
+    steps * 2 * (2 * TILE * LANES * BLOCK)
 }
 
 /// Rows that stay in the cache while two panels after the other, which are read from memory once, pass by.

@@ -6,6 +6,7 @@ use std::arch::x86_64::{
     __m512, __m512bh, _mm512_dpbf16_ps, _mm512_load_si512, _mm512_loadu_ps, _mm512_set1_epi32,
     _mm512_setzero_ps, _mm512_storeu_ps,
 };
+use std::hint::black_box;
 
 /// # Safety
 /// What the operands claim must exist, nobody else may touch that part of `y`, and the CPU has AVX-512 BF16.
@@ -29,6 +30,24 @@ pub(super) unsafe fn product(operands: Operands) {
         }
         panel += if four { 4 } else { 1 };
     }
+}
+
+/// Multiplies vectors of pairs, `steps` times a dozen of them; how many operations that were.
+///
+/// # Safety
+/// The CPU has AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn in_registers(steps: usize) -> usize {
+    const CHAINS: usize = 12;
+    let mut sums = [_mm512_setzero_ps(); CHAINS];
+    let pairs = bh(_mm512_set1_epi32(black_box(0x3F80_3F80)));
+    for _ in 0..steps {
+        for sums in &mut sums {
+            *sums = _mm512_dpbf16_ps(*sums, pairs, pairs);
+        }
+    }
+    black_box(sums);
+    steps * CHAINS * (4 * LANES)
 }
 
 /// `P` panels from `panel` on for `R` rows.

@@ -298,6 +298,20 @@ impl Tiles {
     }
 }
 
+/// Multiplies numbers in registers, `steps` times, by the CPU's instruction for bfloat16; how many operations that were. `None`
+/// if it has none. For benches.
+pub(super) fn in_registers(isa: Isa, steps: usize) -> Option<usize> {
+    match isa.halves() {
+        #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+        // SAFETY: an `Isa` with tiles exists only where this process may use them.
+        Halves::Tiles => Some(unsafe { amx::in_registers(steps) }),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an `Isa` with these instructions exists only where the CPU has them.
+        Halves::Dots => Some(unsafe { dots::in_registers(steps) }),
+        Halves::Widened => None,
+    }
+}
+
 /// Where the product goes.
 #[derive(Clone, Copy)]
 struct Out {

@@ -200,9 +200,9 @@ impl Fetched {
         Self { from: from.cast(), block: block * ROW, run: run * ROW }
     }
 
-    /// What is fetched for the blocks from this one on.
-    fn from_block(self, block: usize) -> Self {
-        Self { from: self.from.wrapping_add(block * self.block), ..self }
+    /// What is fetched behind so many blocks.
+    fn after(self, blocks: usize) -> Self {
+        Self { from: self.from.wrapping_add(blocks * self.block), ..self }
     }
 
     /// Fetches some cache lines of those for a block into the second-level cache, whatever is there: that reads nothing.
@@ -238,7 +238,7 @@ impl Piece {
             y: y.cast(),
             y_row: o.y_stride * size_of::<f32>(),
             store: if blocks.start == 0 { o.store } else { Store::Add },
-            ahead: Fetched::of(o, tile, panel).from_block(blocks.start),
+            ahead: Fetched::of(o, tile, panel).after(blocks.start),
         }
     }
 

@@ -7,8 +7,9 @@
 use super::buffer::Buffer;
 use super::elementwise;
 use super::half::{self, Ahead, HalfPanels, Rounded};
-use super::linear::{Linear, Matrices, Operand};
+use super::linear::{Linear, Operand};
 use super::norm::Norm;
+use super::packing::Matrices;
 use super::rope::Rope;
 use super::simd::{self, LANES, Packed, Panels, Rows, Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};

@@ -2,8 +2,9 @@
 
 use super::buffer::Buffer;
 use super::elementwise;
-use super::linear::{Linear, Matrices, Operand};
+use super::linear::{Linear, Operand};
 use super::norm::Norm;
+use super::packing::Matrices;
 use super::simd::{Store, Team};
 use crate::checkpoint::{CheckpointError, ModelConfig, TensorSource};
 use crate::engine::settings::Precision;

@@ -2,7 +2,7 @@
 //! attention looks at which row belongs to whom.
 //!
 //! - `buffer`: room for rows; `simd`: the packed matrix product; `half`: the same in bfloat16; `elementwise`: functions of one row
-//! - `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
+//! - `packing`: weights in panels; `linear`, `norm`, `rope`, `attention`, `mlp`: the layers
 //! - `model`: the whole; `floors`: what the machine could do at best
 
 mod attention;
@@ -14,6 +14,7 @@ mod linear;
 mod mlp;
 mod model;
 mod norm;
+mod packing;
 mod rope;
 mod simd;
 
@@ -21,10 +22,11 @@ pub(crate) use attention::Attention;
 pub(crate) use elementwise::log_sum_exp;
 pub use floors::Floors;
 pub(crate) use half::{BLOCK, Pairs, fetch};
+pub(crate) use linear::Linear;
 pub use linear::matmul_gflops;
-pub(crate) use linear::{Linear, Matrices, packed_bytes};
 pub(crate) use mlp::Mlp;
 pub(crate) use model::{Layer, Llama, Piece, Room};
 pub(crate) use norm::Norm;
+pub(crate) use packing::{Matrices, packed_bytes};
 pub(crate) use rope::Rope;
 pub(crate) use simd::{LANES, Lanes, Team};

@@ -9,6 +9,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -128,6 +130,12 @@ pub fn measure(path: &Path) -> Result<(u64, SystemTime)> {
 /// Makes sure that files can be written into `folder` (made if missing), before hours of work rely on it.
 pub fn check_writable(folder: &Path) -> Result<()> {
     create_folder(folder)?;
+    // A file without a name: nothing is left of it, wherever this process is killed. Not all file systems have that.
+    #[cfg(target_os = "linux")]
+    match OpenOptions::new().write(true).custom_flags(libc::O_TMPFILE).open(folder) {
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EISDIR)) => {}
+        opened => return opened.map(drop).at("write into", folder),
+    }
     let probe = folder.join(format!(".writable-{}", std::process::id()));
     fs::write(&probe, b"").at("write into", folder)?;
     fs::remove_file(&probe).at("remove", &probe)

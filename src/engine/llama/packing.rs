@@ -10,7 +10,7 @@ use crate::isa::Isa;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Weights that are read at once while packing, in numbers: bounds what loading allocates besides the panels.
+/// Weights that are read at once while packing, in numbers: loading allocates twice that for each thread besides the panels.
 pub(super) const READ_AT_ONCE: usize = 1 << 17;
 
 /// Packed weights.
@@ -48,16 +48,15 @@ impl Weights {
 trait Slot: Copy + Send {
     const ZERO: Self;
     /// Slots of a panel of `inputs` numbers.
-    fn of_panel(inputs: usize) -> usize;
+    fn of_panel(inputs: usize) -> usize {
+        inputs
+    }
     /// Fills a panel with its columns `[16, inputs]`.
     fn fill(panel: &mut [Self], columns: &[f32], inputs: usize);
 }
 
 impl Slot for Lanes {
     const ZERO: Self = Self::ZERO;
-    fn of_panel(inputs: usize) -> usize {
-        inputs
-    }
     #[inline(always)]
     fn fill(panel: &mut [Self], columns: &[f32], inputs: usize) {
         for (k, lanes) in panel.iter_mut().enumerate() {
@@ -68,9 +67,6 @@ impl Slot for Lanes {
 
 impl Slot for HalfLanes {
     const ZERO: Self = Self::ZERO;
-    fn of_panel(inputs: usize) -> usize {
-        inputs
-    }
     #[inline(always)]
     fn fill(panel: &mut [Self], columns: &[f32], inputs: usize) {
         for (k, lanes) in panel.iter_mut().enumerate() {

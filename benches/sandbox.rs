@@ -8,8 +8,9 @@
 //! `cargo bench --bench sandbox`
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
-use m3::sandbox::{Ending, Job, Limits, Policy, Sandbox, Settings, open};
+use m3::sandbox::{Ending, Job, Limits, Policy, Settings, open};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -18,8 +19,13 @@ const RUNS: usize = 3;
 const IMPORTS: &str = "import math, re, collections, itertools, heapq, random, string, typing, json, functools, copy, \
                        datetime\n";
 
+/// The program number `i`, and its tests.
+fn program(head: &str, i: usize) -> (String, String) {
+    (format!("{head}def f(x):\n    return x + {i}\n"), format!("assert f(1) == {}", i + 1))
+}
+
 /// The best rate of some runs; nothing if a program did not pass.
-fn rate(sandbox: &dyn Sandbox, threads: usize, head: &str) -> Option<f64> {
+fn rate(threads: usize, passes: &(dyn Fn(usize) -> bool + Sync)) -> Option<f64> {
     let mut best = 0.0_f64;
     for _ in 0..RUNS {
         let (next, passed, start) = (AtomicUsize::new(0), AtomicUsize::new(0), Instant::now());
@@ -31,12 +37,7 @@ fn rate(sandbox: &dyn Sandbox, threads: usize, head: &str) -> Option<f64> {
                         if i >= PROGRAMS {
                             break;
                         }
-                        let candidate = format!("{head}def f(x):\n    return x + {i}\n");
-                        let tests = format!("assert f(1) == {}", i + 1);
-                        let report = sandbox.run(&Job { candidate, tests, limits: Limits::default() });
-                        if report.is_ok_and(|report| report.ending == Ending::Passed) {
-                            passed.fetch_add(1, Ordering::Relaxed);
-                        }
+                        passed.fetch_add(usize::from(passes(i)), Ordering::Relaxed);
                     }
                 });
             }
@@ -48,6 +49,15 @@ fn rate(sandbox: &dyn Sandbox, threads: usize, head: &str) -> Option<f64> {
         best = best.max(PROGRAMS as f64 / seconds);
     }
     Some(best)
+}
+
+/// One line: the rate without imports and with the usual ones, of `passes(head, i)`.
+fn line(name: &str, threads: usize, passes: &(dyn Fn(&str, usize) -> bool + Sync)) {
+    let show = |head: &str| {
+        let rate = rate(threads, &|i| passes(head, i));
+        rate.map_or("a failure".to_owned(), |rate| format!("{rate:.0}"))
+    };
+    println!("{name:<24} {:>12} {:>20}", show(""), show(IMPORTS));
 }
 
 fn main() {
@@ -68,9 +78,17 @@ fn main() {
                 continue;
             }
         };
-        let show = |rate: Option<f64>| rate.map_or("a failure".to_owned(), |rate| format!("{rate:.0}"));
-        let (bare, usual) =
-            (rate(&*sandbox, settings.parallel, ""), rate(&*sandbox, settings.parallel, IMPORTS));
-        println!("{name:<24} {:>12} {:>20}", show(bare), show(usual));
+        line(name, settings.parallel, &|head, i| {
+            let (candidate, tests) = program(head, i);
+            let report = sandbox.run(&Job { candidate, tests, limits: Limits::default() });
+            report.is_ok_and(|report| report.ending == Ending::Passed)
+        });
     }
+    // What cannot be beaten with a fresh interpreter: the interpreter itself, of the same file, with nothing around it.
+    line("the interpreter alone", settings.parallel, &|head, i| {
+        let (candidate, tests) = program(head, i);
+        let mut python = Command::new("/usr/bin/python3");
+        let python = python.args(["-s", "-S", "-B", "-c"]).arg(candidate + &tests).stdin(Stdio::null());
+        python.status().is_ok_and(|status| status.success())
+    });
 }

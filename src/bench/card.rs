@@ -129,12 +129,25 @@ pub struct Dataset {
     /// Fields that some copies of the data call otherwise: `{ other = "ours" }`.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
-    /// Published files in a data folder. Of several for one split, the first that is there is read.
+    /// Published files in a data folder. Of several copies of one split, the first that is there is read
+    /// ([`Dataset::copies`]).
     #[serde(default)]
     pub files: Vec<DataFile>,
-    /// Whether a split is all of its files, one after the other, and not the first that is there.
-    #[serde(default)]
-    pub all_files: bool,
+}
+
+impl Dataset {
+    /// The ways to have a split, in the order in which they are looked for. Each is the files that hold it together: a
+    /// file that holds it whole, or all of those that hold a part of it.
+    pub fn copies(&self, split: Split) -> Vec<Vec<&DataFile>> {
+        let mut copies: Vec<Vec<&DataFile>> = Vec::new();
+        for file in self.files.iter().filter(|file| file.split == split) {
+            match copies.iter_mut().find(|copy| file.part && copy[0].part) {
+                Some(copy) => copy.push(file),
+                None => copies.push(vec![file]),
+            }
+        }
+        copies
+    }
 }
 
 /// A published file.
@@ -145,6 +158,12 @@ pub struct DataFile {
     pub split: Split,
     /// Its name in the data folder; its ending says what it is ([`Format`]).
     pub name: String,
+    /// Whether it holds a part of its split, which is all of its parts, one after the other.
+    #[serde(default)]
+    pub part: bool,
+    /// What a row must have to be one of this benchmark's, where a file has others too: text fields and their values.
+    #[serde(default, rename = "where")]
+    pub condition: BTreeMap<String, String>,
     /// Where `m3 data pull` fetches it.
     #[serde(default)]
     pub hub: Option<HubFile>,
@@ -154,7 +173,7 @@ pub struct DataFile {
     /// Whether the first line has names of its own beside those of `columns`, and is no row.
     #[serde(default)]
     pub header: bool,
-    /// Its number of rows, where that is fixed.
+    /// Its number of rows, of those that `where` takes; left out where it is not known.
     #[serde(default)]
     pub rows: Option<usize>,
     /// Its SHA-256, 64 lower-case hex digits, where the bytes are fixed.
@@ -324,5 +343,19 @@ mod tests {
         let columns = GOOD.replace("rows = 1319", "rows = 1319\ncolumns = [\"a\"]");
         assert!(refused(&columns).contains("a .csv or .tsv file"), "{}", refused(&columns));
         assert!(refused(&GOOD.replace("id = \"gsm8k\"", "id = \"gsm\"")).contains("the folder's name"));
+    }
+
+    #[test]
+    fn a_split_is_a_whole_file_or_all_of_its_parts() {
+        let file = |name: &str, more: &str| {
+            format!("\n[[dataset.files]]\nsplit = \"validation\"\nname = \"{name}.jsonl\"\n{more}\n")
+        };
+        let files = [("a", "part = true"), ("whole", ""), ("b", "part = true"), ("other", "")];
+        let text = files.map(|(name, more)| file(name, more)).concat();
+        let card = Card::parse("x.toml", "gsm8k", &(GOOD.to_owned() + &text)).unwrap();
+        let names = |copy: &Vec<&DataFile>| copy.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(" ");
+        let copies: Vec<String> = card.dataset.copies(Split::Validation).iter().map(names).collect();
+        assert_eq!(copies, ["a.jsonl b.jsonl", "whole.jsonl", "other.jsonl"]);
+        assert_eq!(card.dataset.copies(Split::Train).len(), 1);
     }
 }

@@ -104,8 +104,7 @@ pub(super) struct Held {
     pub(super) file: Option<DataFile>,
 }
 
-/// The files of a split: the only one in the embedded suite; in a data folder the first that is there, or all of them
-/// where the card says so.
+/// The files of a split: the only one in the embedded suite; in a data folder those of the first copy that is there.
 pub(super) fn locate(card: &Card, data: &DataSource, split: Split) -> Result<Vec<Held>, BenchError> {
     let missing = |tried, what_to_do| {
         Err(BenchError::MissingData { benchmark: card.id.clone(), split, tried, what_to_do })
@@ -120,35 +119,38 @@ pub(super) fn locate(card: &Card, data: &DataSource, split: Split) -> Result<Vec
             if files::is_file(&path) {
                 return Ok(vec![Held { path, file: None }]);
             }
-            missing(vec![path], "It comes with the project; point at the folder that holds it".to_owned())
+            missing(
+                vec![vec![path]],
+                "It comes with the project; point at the folder that holds it".to_owned(),
+            )
         }
         DataSource::Folder(folder) => {
-            let held = card.dataset.files.iter().filter(|f| f.split == split);
-            let held: Vec<_> =
-                held.map(|file| Held { path: folder.join(&file.name), file: Some(file.clone()) }).collect();
-            if held.is_empty() {
-                let has = Split::ALL
-                    .into_iter()
-                    .filter(|s| card.dataset.files.iter().any(|f| f.split == *s))
-                    .collect();
+            let copies = card.dataset.copies(split);
+            if copies.is_empty() {
+                let has = Split::ALL.into_iter().filter(|s| !card.dataset.copies(*s).is_empty()).collect();
                 return Err(BenchError::NoSplit { benchmark: card.id.clone(), split, has });
             }
-            let (there, not): (Vec<_>, Vec<_>) = held.into_iter().partition(|h| files::is_file(&h.path));
-            let enough = if card.dataset.all_files { not.is_empty() } else { !there.is_empty() };
-            if !enough {
-                let them = if card.dataset.all_files { "all of them" } else { "one of them" };
-                let pull = not.iter().any(|h| h.file.as_ref().is_some_and(|file| file.hub.is_some()));
-                let pull = if pull {
-                    format!(", or fetch it with `m3 data pull {} --data {}`", card.id, folder.display())
-                } else {
-                    String::new()
-                };
-                let what_to_do =
-                    format!("Put {them} there under these names{pull}; the data is {}", published());
-                return missing(not.into_iter().map(|h| h.path).collect(), what_to_do);
+            let path = |file: &DataFile| folder.join(&file.name);
+            let there = |copy: &&Vec<&DataFile>| copy.iter().all(|file| files::is_file(&path(file)));
+            if let Some(copy) = copies.iter().find(there) {
+                let held = |file: &&DataFile| Held { path: path(file), file: Some((*file).clone()) };
+                return Ok(copy.iter().map(held).collect());
             }
-            let wanted = if card.dataset.all_files { there.len() } else { 1 };
-            Ok(there.into_iter().take(wanted).collect())
+            let pull = if copies.iter().any(|copy| copy.iter().all(|file| file.hub.is_some())) {
+                format!(", or fetch it with `m3 data pull {} --data {}`", card.id, folder.display())
+            } else {
+                String::new()
+            };
+            let tried: Vec<Vec<PathBuf>> = copies
+                .iter()
+                .map(|copy| copy.iter().map(|f| path(f)).filter(|p| !files::is_file(p)).collect())
+                .collect();
+            let put = match &tried[..] {
+                [one] if one.len() == 1 => "Put it there under this name",
+                [_] => "Put all of them there under these names",
+                _ => "Put one copy there under its name",
+            };
+            missing(tried, format!("{put}{pull}; the data is {}", published()))
         }
     }
 }
@@ -164,15 +166,25 @@ pub(super) fn read(card: &Card, data: &DataSource, split: Split) -> Result<Vec<R
             let nothing = rows::read(&path, file, bytes).is_ok_and(|rows| rows.is_empty());
             return Err(if nothing { BenchError::NoRows { path } } else { changed });
         }
-        let raw = rows::read(&path, file, bytes)?;
+        let mut raw = rows::read(&path, file, bytes)?;
+        if raw.is_empty() {
+            return Err(BenchError::NoRows { path });
+        }
+        if let Some(condition) = file.map(|file| &file.condition) {
+            let fits = |raw: &rows::Raw| {
+                condition.iter().all(|(key, text)| raw.fields.get(key).and_then(Value::as_str) == Some(text))
+            };
+            raw.retain(fits);
+            if raw.is_empty() {
+                return Err(BenchError::NoneFits { path, condition: condition.clone() });
+            }
+        }
         let found = raw.len();
-        rows.add(card, &path, raw)?;
         match file.and_then(|f| f.rows) {
             Some(expected) if expected != found => {
                 return Err(BenchError::Rows { benchmark: card.id.clone(), path, expected, found });
             }
-            _ if found == 0 => return Err(BenchError::NoRows { path }),
-            _ => {}
+            _ => rows.add(card, &path, raw)?,
         }
     }
     Ok(rows.rows)

@@ -4,6 +4,7 @@
 use crate::bench::dataset::Split;
 use crate::files::FileError;
 use crate::ids::{BenchmarkId, ItemId};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -124,17 +125,14 @@ pub enum BenchError {
         published: String,
     },
     /// None of the files that could hold a split is there.
-    #[error(
-        "the {split} data of {benchmark} is missing: looked for {}. {what_to_do}",
-        tried.iter().map(|p| format!("`{}`", p.display())).collect::<Vec<_>>().join(", ")
-    )]
+    #[error("the {split} data of {benchmark} is missing: looked for {}. {what_to_do}", copies(tried))]
     MissingData {
         /// The benchmark.
         benchmark: BenchmarkId,
         /// The split asked for.
         split: Split,
-        /// The paths tried, in order.
-        tried: Vec<PathBuf>,
+        /// What is missing of each copy of the split, in the order in which they were looked for.
+        tried: Vec<Vec<PathBuf>>,
         /// Where the data comes from.
         what_to_do: String,
     },
@@ -207,15 +205,29 @@ pub enum BenchError {
         /// The file.
         path: PathBuf,
     },
+    /// A data file without a row of the benchmark's.
+    #[error(
+        "`{}` has no row {}: see `where` in the card's entry for it",
+        path.display(),
+        condition.iter().map(|(key, text)| format!("whose `{key}` is `{text}`")).collect::<Vec<_>>().join(" and ")
+    )]
+    NoneFits {
+        /// The file.
+        path: PathBuf,
+        /// What a row must have.
+        condition: BTreeMap<String, String>,
+    },
     /// A line that is not a JSON object.
-    #[error("`{}`, line {line}, is not a JSON object", path.display())]
+    #[error("`{}`, line {line}, is not a JSON object: {reason} at column {column}", path.display())]
     Row {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// Where in the line, from 1.
+        column: usize,
         /// JSON's own words.
-        source: serde_json::Error,
+        reason: String,
     },
     /// A row without what its benchmark needs.
     #[error(
@@ -390,6 +402,14 @@ fn names(splits: &[Split]) -> String {
 }
 
 /// The first few of a list of names.
+/// What is missing of each copy of a split.
+fn copies(tried: &[Vec<PathBuf>]) -> String {
+    let names = |copy: &Vec<PathBuf>| {
+        copy.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(" and ")
+    };
+    tried.iter().map(names).collect::<Vec<_>>().join(", or ")
+}
+
 fn some(ids: &[ItemId]) -> String {
     const SHOWN: usize = 5;
     let mut text = ids.iter().take(SHOWN).map(ItemId::as_str).collect::<Vec<_>>().join(", ");

@@ -24,10 +24,11 @@ pub(super) struct Raw {
     pub(super) fields: Map<String, Value>,
 }
 
-/// Reads a file. `bytes` are its contents, of a Parquet file nothing: that is read piece by piece.
+/// Reads a file, of which `bytes` are the contents. A Parquet file is opened again, and read piece by piece.
 pub(super) fn read(path: &Path, file: Option<&DataFile>, bytes: Vec<u8>) -> Result<Vec<Raw>, BenchError> {
     let format = file.map_or(Format::JsonLines, DataFile::format);
     if format == Format::Parquet {
+        drop(bytes);
         return parquet(path);
     }
     let text = text(path, bytes)?;
@@ -71,7 +72,12 @@ fn lines(path: &Path, text: &str) -> Result<Vec<Raw>, BenchError> {
 
 /// One line of JSON Lines.
 pub(super) fn object(path: &Path, line: usize, text: &str) -> Result<Map<String, Value>, BenchError> {
-    serde_json::from_str(text).map_err(|source| BenchError::Row { path: path.to_owned(), line, source })
+    serde_json::from_str(text).map_err(|e| {
+        // Its words end with a line of its own count, which is always the first.
+        let words = e.to_string();
+        let reason = words.split(" at line ").next().unwrap_or(&words).to_owned();
+        BenchError::Row { path: path.to_owned(), line, column: e.column().max(1), reason }
+    })
 }
 
 fn list(path: &Path, text: &str) -> Result<Vec<Raw>, BenchError> {

@@ -114,7 +114,11 @@ fn data(file: &DataFile) -> String {
     let rows = file.rows.map_or("any number of".to_owned(), |rows| rows.to_string());
     let sum = file.sha256.as_deref().unwrap_or("not known");
     let hub = file.hub.as_ref().map(|h| format!(", on a hub: {}@{}/{}", h.dataset, h.revision, h.file));
-    format!("{}: {}, {rows} rows, SHA-256 {sum}{}", file.split, file.name, hub.unwrap_or_default())
+    let part = if file.part { " (a part)" } else { "" };
+    let fits = file.condition.iter().map(|(key, text)| format!(" whose `{key}` is `{text}`"));
+    let fits = fits.collect::<Vec<_>>().join(" and");
+    let hub = hub.unwrap_or_default();
+    format!("{}{part}: {}, {rows} rows{fits}, SHA-256 {sum}{hub}", file.split, file.name)
 }
 
 /// Card and template have been checked when the benchmark opens; what is left is said step by step.

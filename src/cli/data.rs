@@ -110,10 +110,11 @@ fn list(benchmarks: &[Benchmark], rows: &[Row<'_>], data: Option<&Path>) -> Stri
             let hub = row.hub.as_deref().map(|hub| format!("on a hub: {hub}")).unwrap_or_default();
             let about: Vec<&str> =
                 [state.as_str(), &hub].into_iter().filter(|part| !part.is_empty()).collect();
-            let _ = writeln!(text, "  {:<10} {:<34} {}", row.split.name(), row.file, about.join("; "));
+            let line = format!("  {:<10} {:<34} {}", row.split.name(), row.file, about.join("; "));
+            let _ = writeln!(text, "{}", line.trim_end());
         }
-        if card.dataset.files.len() > 1 && !card.dataset.all_files {
-            let _ = writeln!(text, "  one file for each split is enough: the first that is there is read");
+        if Split::ALL.iter().any(|split| card.dataset.copies(*split).len() > 1) {
+            let _ = writeln!(text, "  one copy of each split is enough: the first that is there is read");
         }
     }
     if data.is_none() {
@@ -158,28 +159,28 @@ fn pull(names: &[String], data: &Path, settings: &Settings, output: &Output) -> 
     Ok(())
 }
 
-/// The files on a hub that `data` lacks: of the several for a split one, unless the card wants all.
+/// The files on a hub that `data` lacks: for each split of which no copy is there, those of the first that can be fetched.
 fn wanted<'b>(benchmark: &'b Benchmark, data: &Path) -> Result<Vec<&'b DataFile>, Failure> {
-    let set = &benchmark.card.dataset;
-    let mut wanted: Vec<&DataFile> = Vec::new();
+    let mut wanted = Vec::new();
     for split in Split::ALL {
-        let of_split: Vec<&DataFile> = set.files.iter().filter(|file| file.split == split).collect();
-        let mut there = Vec::new();
-        for file in &of_split {
-            match file.state(data)? {
-                DataState::Missing => there.push(false),
-                DataState::Right | DataState::Unknown => there.push(true),
-                // Never overwritten: somebody may want it.
-                DataState::Wrong { .. } => {
-                    benchmark.accept(file, &files::read(&data.join(&file.name))?)?;
+        let mut lacks: Vec<Vec<&DataFile>> = Vec::new();
+        for copy in benchmark.card.dataset.copies(split) {
+            let mut missing = Vec::new();
+            for file in copy {
+                match file.state(data)? {
+                    DataState::Missing => missing.push(file),
+                    DataState::Right | DataState::Unknown => {}
+                    // Never overwritten: somebody may want it.
+                    DataState::Wrong { .. } => {
+                        benchmark.accept(file, &files::read(&data.join(&file.name))?)?;
+                    }
                 }
             }
+            lacks.push(missing);
         }
-        let missing = of_split.iter().zip(&there).filter(|(file, there)| !**there && file.hub.is_some());
-        if set.all_files {
-            wanted.extend(missing.map(|(file, _)| *file));
-        } else if !there.contains(&true) {
-            wanted.extend(missing.map(|(file, _)| *file).next());
+        if lacks.iter().all(|missing| !missing.is_empty()) {
+            let fetched = lacks.into_iter().find(|missing| missing.iter().all(|file| file.hub.is_some()));
+            wanted.extend(fetched.into_iter().flatten());
         }
     }
     Ok(wanted)

@@ -59,11 +59,11 @@ struct Judged {
 pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let benchmarks = args.bench.iter().map(|name| Benchmark::open(name)).collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<BenchmarkId> = benchmarks.iter().map(|b| b.id().clone()).collect();
-    for benchmark in &benchmarks {
-        for profile in profiles(args.profile, benchmark) {
-            // Fail before the expensive part.
-            benchmark.measures(profile)?;
-        }
+    let profiles: Vec<Vec<Profile>> =
+        benchmarks.iter().map(|benchmark| profiles(args.profile, benchmark, output)).collect();
+    for (benchmark, profiles) in benchmarks.iter().zip(&profiles) {
+        // Fail before the expensive part.
+        profiles.iter().try_for_each(|profile| benchmark.measures(*profile).map(drop))?;
     }
     let data = settings.data(args.data.as_deref())?;
     let split = split(args.split);
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
         None => lab.subject(&Model::open(&args.model, &settings.open(output))?)?,
     };
     let mut rows = Vec::new();
-    for (id, items) in ids.iter().zip(&items) {
+    for ((id, items), profiles) in ids.iter().zip(&items).zip(&profiles) {
         let benchmark = lab.benchmark(id)?;
         let evaluation = lab.evaluate(&mut subject, id, items)?;
         let (mut outputs, mut judged) = (None, None);
@@ -101,7 +101,7 @@ pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<E
                 judged = Some(sum_up(judge, &rows, cost, &lab.folder(&evaluation), output)?);
             }
         }
-        for profile in profiles(args.profile, benchmark) {
+        for &profile in profiles {
             let figures = match profile {
                 Profile::Paper => {
                     let metric = benchmark.card.metric().metric.clone();

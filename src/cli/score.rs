@@ -41,7 +41,7 @@ struct Figure<'a> {
 
 pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
     let benchmark = Benchmark::open(&args.benchmark)?;
-    let profiles = profiles(args.profile, &benchmark);
+    let profiles = profiles(args.profile, &benchmark, output);
     let mut of_profile = Vec::new();
     let mut measures = Vec::new();
     for profile in &profiles {

@@ -174,11 +174,14 @@ pub(super) fn split(name: SplitName) -> Split {
 }
 
 /// The profiles that are meant: of both, those that the benchmark has.
-pub(super) fn profiles(name: ProfileName, benchmark: &Benchmark) -> Vec<Profile> {
+pub(super) fn profiles(name: ProfileName, benchmark: &Benchmark, output: &Output) -> Vec<Profile> {
     match name {
         ProfileName::Paper => vec![Profile::Paper],
         ProfileName::Standard => vec![Profile::Standard],
-        ProfileName::Both if benchmark.measures(Profile::Standard).is_err() => vec![Profile::Paper],
+        ProfileName::Both if benchmark.measures(Profile::Standard).is_err() => {
+            output.note(&format!("{} has no standard profile: the paper's stands alone", benchmark.id()));
+            vec![Profile::Paper]
+        }
         ProfileName::Both => vec![Profile::Paper, Profile::Standard],
     }
 }

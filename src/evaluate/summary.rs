@@ -54,7 +54,10 @@ fn wilson(p: f64, n: usize) -> (f64, f64) {
     let z2 = Z95 * Z95;
     let centre = (p + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z95 / (1.0 + z2 / n) * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    ((centre - half).max(0.0), (centre + half).min(1.0))
+    // At the ends both halves are equal but for the last bit.
+    let low = if p > 0.0 { (centre - half).max(0.0) } else { 0.0 };
+    let high = if p < 1.0 { (centre + half).min(1.0) } else { 1.0 };
+    (low, high)
 }
 
 #[cfg(test)]
@@ -69,7 +72,8 @@ mod tests {
         assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
         // 0 of 20: (0, 0.1611).
         let (low, high) = wilson(0.0, 20);
-        assert!(low.abs() < 1e-12 && (high - 0.1611).abs() < 5e-5, "{low} {high}");
+        assert!(low == 0.0 && (high - 0.1611).abs() < 5e-5, "{low} {high}");
+        assert!((1..400).all(|n| wilson(0.0, n).0 == 0.0 && wilson(1.0, n).1 == 1.0));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::table1::{Job, benchmarks, judged};
 use super::{Cost, ExperimentError, Holdout, Manifest, lab, table1, table7};
-use crate::bench::{BenchError, Benchmark, Split};
+use crate::bench::{BenchError, Benchmark, DataFile, Split};
 use crate::checkpoint::{HubOptions, OpenOptions, model_folder};
 use crate::event::Observer;
 use crate::ids::BenchmarkId;
@@ -145,11 +145,9 @@ fn data_need(id: &BenchmarkId, chosen_on: bool, manifest: &Manifest) -> Result<D
     let (test, here, missing) = match items(Split::Test) {
         Ok(found) => (found.len(), true, None),
         Err(ExperimentError::Bench(e @ BenchError::MissingData { .. })) => {
-            let of_test = benchmark.card.dataset.files.iter().filter(|file| file.split == Split::Test);
-            let rows = of_test.filter_map(|file| file.rows);
-            // Of several files one is enough, unless the card wants all of them.
-            let all: usize =
-                if benchmark.card.dataset.all_files { rows.sum() } else { rows.max().unwrap_or(0) };
+            let copies = benchmark.card.dataset.copies(Split::Test);
+            let rows = |copy: &Vec<&DataFile>| copy.iter().filter_map(|file| file.rows).sum::<usize>();
+            let all = copies.iter().map(rows).max().unwrap_or(0);
             let held = manifest.holdout.map_or(0.0, |holdout| holdout.share.get());
             let test = (all as f64 * (1.0 - held)).round() as usize;
             (test.min(manifest.limit.unwrap_or(usize::MAX)), false, Some(e.to_string()))

@@ -7,6 +7,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -156,6 +157,44 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
     assert!(e.contains("item a") && e.contains("undefined"), "{e}");
 }
 
+#[test]
+fn a_split_is_its_parts_or_a_whole_file_and_where_chooses_its_rows() {
+    let project = Project::new();
+    let row = |name: &str, task: &str| {
+        json!({"name": name, "task": task, "question": "q", "answer": "x"}).to_string() + "\n"
+    };
+    let more = "part = true\n[[dataset.files]]\nsplit = \"test\"\nname = \"b.jsonl\"\npart = true\n\
+                [[dataset.files]]\nsplit = \"test\"\nname = \"all.jsonl\"\nrows = 2\nwhere = { task = \"sums\" }";
+    let toy = benchmark(&project, "a.jsonl", more);
+    let data = DataSource::Folder(project.root().to_owned());
+    let names = || -> Result<Vec<String>, String> {
+        let items = toy.items(&data, Split::Test).map_err(|e| e.to_string())?;
+        Ok(items.iter().map(|item| item.id.to_string()).collect())
+    };
+    let write = |file: &str, text: String| std::fs::write(project.path(file), text).unwrap();
+
+    let nothing = names().unwrap_err();
+    assert!(nothing.contains("a.jsonl` and `") && nothing.contains("b.jsonl`, or `"), "{nothing}");
+    assert!(nothing.contains("all.jsonl`. Put one copy there"), "{nothing}");
+    // One part is not enough; the whole file is, and of its rows those that the card takes.
+    write("a.jsonl", row("a", "sums"));
+    write("all.jsonl", row("1", "sums") + &row("2", "words") + &row("3", "sums"));
+    assert_eq!(names().unwrap(), ["1", "3"]);
+    let shown = project.m3(&["bench", "show", "toy"]).ok();
+    assert!(shown.contains("test (a part): b.jsonl"), "{shown}");
+    assert!(shown.contains("all.jsonl, 2 rows whose `task` is `sums`"), "{shown}");
+    // The number of rows is that of those.
+    write("all.jsonl", row("1", "sums") + &row("2", "words"));
+    let counted = names().unwrap_err();
+    assert!(counted.contains("all.jsonl` has 1 rows") && counted.contains("says 2"), "{counted}");
+    write("all.jsonl", row("1", "words"));
+    let none = names().unwrap_err();
+    assert!(none.contains("all.jsonl` has no row whose `task` is `sums`"), "{none}");
+    // All parts are looked for first.
+    write("b.jsonl", row("b", "words"));
+    assert_eq!(names().unwrap(), ["a", "b"]);
+}
+
 const COMMIT: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
 /// Serves one file as `org/set`, revision `main`; announces `announced` as its SHA-256.
@@ -283,10 +322,19 @@ fn what_each_benchmark_needs_is_listed() {
         serde_json::from_str(&project.m3(&["data", "list", "mbpp", "--json", "--data", "."]).ok()).unwrap();
     let states: Vec<_> = json["files"].as_array().unwrap().iter().map(|file| &file["state"]).collect();
     assert!(states.len() >= 2 && states.iter().all(|state| **state == "missing"), "{json}");
-    let nothing = project.m3(&["data", "pull", "livebench_typos", "--data", "sets"]).fails(1);
+    benchmark(&project, "rows.jsonl", "");
+    let nothing = project.m3(&["data", "pull", "toy", "--data", "sets"]).fails(1);
     assert!(
-        nothing.contains("no file of its data is known to be on a hub") && nothing.contains("LiveBench"),
+        nothing.contains("no file of its data is known to be on a hub") && nothing.contains("made"),
         "{nothing}"
     );
     assert!(!Path::new(&project.path("sets")).exists());
+    // What the paper and the references use can be fetched, and its bytes are known.
+    let all: Value = serde_json::from_str(&project.m3(&["data", "list", "--json"]).ok()).unwrap();
+    let files = all["files"].as_array().unwrap();
+    let on_hub: Vec<&Value> = files.iter().filter(|file| file["hub"].is_string()).collect();
+    assert!(on_hub.iter().all(|file| file["sha256"].is_string()), "{on_hub:?}");
+    let name = |file: &Value| file["benchmark"].as_str().unwrap().to_owned();
+    let of = |files: &[&Value]| files.iter().map(|file| name(file)).collect::<BTreeSet<_>>();
+    assert_eq!(of(&on_hub), of(&files.iter().collect::<Vec<_>>()));
 }

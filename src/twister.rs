@@ -87,6 +87,48 @@ impl Twister {
         Self::from_words(&words)
     }
 
+    /// Python's `random.Random(seed)` of a small number.
+    pub(crate) fn from_number(seed: u32) -> Self {
+        Self::from_words(&[seed])
+    }
+
+    /// Python's `_randbelow(n)`: a number under `n`, which is at least 1.
+    fn below(&mut self, n: u32) -> u32 {
+        let bits = u32::BITS - n.leading_zeros();
+        loop {
+            let drawn = self.word() >> (u32::BITS - bits);
+            if drawn < n {
+                return drawn;
+            }
+        }
+    }
+
+    /// Python's `sample(range(n), k)`: `k` different numbers under `n`, in the order in which they are drawn. `k` is at most `n`.
+    pub(crate) fn sample(&mut self, n: u32, k: u32) -> Vec<u32> {
+        // Up to here a list of all numbers is less than a set of those that are drawn.
+        let mut small = 21;
+        if k > 5 {
+            small += 4_u32.pow((f64::from(k * 3).ln() / 4_f64.ln()).ceil() as u32);
+        }
+        let mut drawn = Vec::with_capacity(k as usize);
+        if n <= small {
+            let mut pool: Vec<u32> = (0..n).collect();
+            for left in (n - k + 1..=n).rev() {
+                let at = self.below(left) as usize;
+                drawn.push(pool[at]);
+                pool[at] = pool[left as usize - 1];
+            }
+        } else {
+            while drawn.len() < k as usize {
+                let next = self.below(n);
+                if !drawn.contains(&next) {
+                    drawn.push(next);
+                }
+            }
+        }
+        drawn
+    }
+
     /// Python's `random()`: 53 bits in [0, 1).
     pub(crate) fn unit(&mut self) -> f64 {
         let (high, low) = (self.word() >> 5, self.word() >> 6);
@@ -117,6 +159,23 @@ mod tests {
         let last = (0..1000).map(|_| twister.unit()).last();
         assert_eq!(last, Some(THOUSANDTH));
     }
+
+    /// From Python 3.11: `random.Random(1234)`, and `sample` of it.
+    #[test]
+    fn samples_are_pythons() {
+        let mut large = Twister::from_number(1234);
+        assert_eq!(large.sample(7473, 5), [6374, 3610, 957, 61, 742]);
+        assert_eq!(large.sample(7473, 5), [7462, 6610, 4769, 286, 5501]);
+        let mut small = Twister::from_number(1234);
+        assert_eq!(small.sample(10, 4), [7, 1, 0, 9]);
+        assert_eq!(small.sample(10, 4), [9, 0, 1, 8]);
+        assert_eq!(small.sample(10, 4), [5, 3, 0, 7]);
+        // Seven of thirty are drawn from a list, too.
+        assert_eq!(small.sample(30, 7), [25, 0, 11, 20, 19, 15, 29]);
+        assert_eq!(small.sample(30, 7), [14, 4, 2, 5, 22, 3, 0]);
+        assert_eq!(small.sample(0, 0), [0; 0]);
+    }
+
     const LONG: f64 = 0.208_552_128_346_461_3;
     const THOUSANDTH: f64 = 0.498_986_495_367_311_3;
 }

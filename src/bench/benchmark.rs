@@ -2,6 +2,7 @@
 
 use crate::bench::card::{Card, DataFile};
 use crate::bench::cases::{self, CaseResult};
+use crate::bench::context::{self, Context, Example};
 use crate::bench::dataset::{self, DataSource, Item, Split};
 use crate::bench::error::BenchError;
 use crate::bench::profile::{Measure, Profile};
@@ -9,15 +10,17 @@ use crate::bench::prompt::Prompt;
 use crate::bench::registry::{self, ADAPTERS, NAMES, PROMPT_FILE};
 use crate::bench::score::{BadField, Scorer, Tools};
 use crate::bench::verdict::Verdict;
-use crate::completion::{LikelihoodRequest, Request, Sampling};
+use crate::completion::{Request, Sampling};
 use crate::digest::{Canonical, Digest};
 use crate::files;
-use crate::ids::BenchmarkId;
+use crate::ids::{BenchmarkId, ItemId};
 use serde::Serialize;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A benchmark, opened and checked.
 #[derive(Debug)]
@@ -28,10 +31,30 @@ pub struct Benchmark {
     scorer: Box<dyn Scorer>,
     /// In the order of the card's `standard`.
     standard: Vec<Box<dyn Scorer>>,
+    /// What a solved example answers; nothing where there are none.
+    target: Option<Target>,
     /// Name and contents of its hand-made cases.
     cases: (String, Cow<'static, str>),
     /// The data that lies beside its card.
     own_data: Option<PathBuf>,
+}
+
+/// What a solved example answers.
+#[derive(Debug)]
+enum Target {
+    Field(String),
+    Template(Prompt),
+}
+
+/// How a benchmark is asked, where it is otherwise than its card says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asking {
+    /// In the model's own chat template.
+    pub chat: bool,
+    /// In it, what the system says.
+    pub system: Option<String>,
+    /// Behind so many solved examples.
+    pub num_fewshot: Option<usize>,
 }
 
 /// What a model that always says the same is right about.
@@ -128,13 +151,25 @@ impl Benchmark {
     ) -> Result<Self, BenchError> {
         let file = format!("{folder}/benchmark.toml");
         let prompt = Prompt::parse(&format!("{folder}/{}", card.doc_to_text), prompt)?;
-        let scorer = registry::scorer(&file, "[scorer]", &card.scorer)?;
+        let target = match &card.fewshot_config.doc_to_target {
+            Some(text) if text.contains("{{") || text.contains("{%") => {
+                let place = format!("{file}: fewshot_config.doc_to_target");
+                Some(Target::Template(Prompt::parse(&place, text.clone().into())?))
+            }
+            field => field.clone().map(Target::Field),
+        };
+        let mut choice = card.scorer.clone();
+        if card.apply_chat_template && choice.name == "multiple_choice" {
+            // An assistant's turn does not begin with a blank (the reference: `construct_requests`).
+            choice.options.entry("target_delimiter").or_insert_with(|| "".into());
+        }
+        let scorer = registry::scorer(&file, "[scorer]", &choice)?;
         let standard = card.standard.iter().map(|m| {
             registry::scorer(&file, &format!("the scorer of `{}` in [[standard]]", m.name), &m.scorer)
         });
         let standard = standard.collect::<Result<_, _>>()?;
         let cases = (format!("{folder}/cases.json"), cases);
-        Ok(Self { card, prompt, scorer, standard, cases, own_data: None })
+        Ok(Self { card, prompt, scorer, standard, target, cases, own_data: None })
     }
 
     /// Its name.
@@ -155,7 +190,26 @@ impl Benchmark {
             .number("scorer_version", self.scorer_version().into())
             // TOML tables are sorted by key.
             .text("options", &self.card.scorer.options.to_string());
-        generation.until.iter().fold(form, |form, stop| form.text("until", stop)).finish()
+        let form = generation.until.iter().fold(form, |form, stop| form.text("until", stop));
+        self.asked_otherwise().iter().fold(form, |form, (key, text)| form.text(key, text)).finish()
+    }
+
+    /// What the card says about how it is asked, beside the template, as far as it is not the usual.
+    fn asked_otherwise(&self) -> Vec<(&'static str, String)> {
+        let Card { description, num_fewshot, fewshot_config, system_instruction, .. } = &self.card;
+        let mut all = Vec::new();
+        if !description.is_empty() {
+            all.push(("description", description.clone()));
+        }
+        if *num_fewshot > 0 {
+            all.push(("num_fewshot", num_fewshot.to_string()));
+            all.push(("fewshot_config", format!("{fewshot_config:?}")));
+        }
+        if self.card.apply_chat_template {
+            all.push(("fewshot_as_multiturn", self.card.fewshot_as_multiturn.to_string()));
+            all.push(("system_instruction", system_instruction.clone().unwrap_or_default()));
+        }
+        all
     }
 
     /// Grows whenever the scorer could come to another verdict.
@@ -235,17 +289,42 @@ impl Benchmark {
         dataset::accept(&self.card, file, Path::new(&file.name), bytes)
     }
 
-    /// The items of a split, in the files' order. Every one has been checked: its prompt can be written and its answer
-    /// can be scored.
+    /// The items of a split, in the files' order, with the examples that go before them. Every one has been checked: its
+    /// prompt can be written and its answer can be scored.
     pub fn items(&self, data: &DataSource, split: Split) -> Result<Vec<Item>, BenchError> {
-        let rows = dataset::read(&self.card, &self.data(data), split)?;
+        let data = self.data(data);
+        let mut rows = dataset::read(&self.card, &data, split)?;
+        if self.card.num_fewshot > 0 {
+            let (pool, same) = self.pool(&data, split, &rows)?;
+            let examples = context::choose(&self.card, &pool, rows.iter().map(|row| &row.item.fields), same)?;
+            rows.iter_mut().zip(examples).for_each(|(row, examples)| row.item.examples = examples);
+        }
         rows.into_iter()
             .map(|row| {
                 self.check(&row.item).map_err(|BadField { key, wanted }| row.lacks(&key, wanted))?;
-                self.request(&row.item)?;
+                self.context(&row.item)?;
                 Ok(row.item)
             })
             .collect()
+    }
+
+    /// The rows that examples are chosen from, and whether these are the rows of `split` themselves.
+    fn pool(
+        &self,
+        data: &DataSource,
+        split: Split,
+        rows: &[dataset::Row],
+    ) -> Result<(Vec<Example>, bool), BenchError> {
+        let fields =
+            |rows: &[dataset::Row]| rows.iter().map(|row| Arc::new(row.item.fields.clone())).collect();
+        Ok(match self.card.fewshot_config.split {
+            None => {
+                let samples = self.card.fewshot_config.samples.iter().cloned();
+                (samples.map(|sample| Arc::new(dataset::renamed(&self.card, sample))).collect(), false)
+            }
+            Some(other) if other == split => (fields(rows), true),
+            Some(other) => (fields(&dataset::read(&self.card, data, other)?), false),
+        })
     }
 
     /// Whether a row has what the scorers of all profiles need.
@@ -308,22 +387,68 @@ impl Benchmark {
         labels.map(|labels| labels.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// What the model is asked.
-    pub fn request(&self, item: &Item) -> Result<Request, BenchError> {
+    /// What the model is told about an item.
+    pub fn context(&self, item: &Item) -> Result<Context, BenchError> {
+        let id = &self.card.id;
+        let examples = item
+            .examples
+            .iter()
+            .map(|example| Ok((self.prompt.render(id, &item.id, example)?, self.target(&item.id, example)?)));
+        let examples = examples.collect::<Result<Vec<_>, BenchError>>()?;
+        Ok(context::lay_out(&self.card, &examples, &self.prompt.render(id, &item.id, &item.fields)?))
+    }
+
+    /// The answer of an example that goes before an item.
+    fn target(&self, item: &ItemId, example: &Example) -> Result<String, BenchError> {
+        let key = match &self.target {
+            Some(Target::Template(template)) => return template.render(&self.card.id, item, example),
+            Some(Target::Field(key)) => key.as_str(),
+            None => "",
+        };
+        // Of several right answers the first.
+        let value = example.get(key).map(|value| value.get(0).unwrap_or(value));
+        match value {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            _ => Err(BenchError::NoTarget { benchmark: self.card.id.clone(), key: key.to_owned() }),
+        }
+    }
+
+    /// What the model is asked, behind `prompt`: the text of an item's [`Benchmark::context`], in the model's template if it is
+    /// a conversation.
+    pub fn request(&self, prompt: String) -> Request {
         let generation = &self.card.generation_kwargs;
-        Ok(Request {
-            prompt: self.prompt.render(&self.card.id, item)?,
+        Request {
+            prompt,
             sampling: Sampling::Greedy,
             max_tokens: generation.max_gen_toks,
             stop: generation.until.clone(),
             end_with: self.scorer.end_with(),
-        })
+        }
     }
 
-    /// What the model is asked, where it is not to generate but to say how likely given continuations are.
-    pub fn likelihood_request(&self, item: &Item) -> Result<Option<LikelihoodRequest>, BenchError> {
-        let Some(continuations) = self.scorer.continuations(item) else { return Ok(None) };
-        Ok(Some(LikelihoodRequest { prompt: self.prompt.render(&self.card.id, item)?, continuations }))
+    /// What could follow the prompt, where the model is not to generate but to say how likely that is.
+    pub fn continuations(&self, item: &Item) -> Option<Vec<String>> {
+        self.scorer.continuations(item)
+    }
+
+    /// The same benchmark, asked otherwise.
+    pub fn asked(self, asking: &Asking) -> Result<Self, BenchError> {
+        if *asking == Asking::default() {
+            return Ok(self);
+        }
+        let Self { mut card, prompt, cases, own_data, .. } = self;
+        card.apply_chat_template |= asking.chat;
+        if let Some(system) = &asking.system {
+            card.system_instruction = Some(system.clone());
+        }
+        if let Some(number) = asking.num_fewshot {
+            card.num_fewshot = number;
+        }
+        let folder = cases.0.trim_end_matches("/cases.json");
+        card.check_context(&format!("{folder}/benchmark.toml"))?;
+        let opened = Self::assemble(folder, card, prompt.source().to_owned().into(), cases.1)?;
+        Ok(Self { own_data, ..opened })
     }
 
     /// What an answer must be to be looked at, where it is no text that a model generates.

@@ -5,6 +5,7 @@ use crate::bench::error::BenchError;
 use crate::ids::BenchmarkId;
 use crate::units::TokenCount;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,6 +33,24 @@ pub struct Card {
     pub citation: Option<String>,
     /// The file with the prompt template (Jinja, as lm-evaluation-harness renders it).
     pub doc_to_text: String,
+    /// What is said before everything else.
+    #[serde(default)]
+    pub description: String,
+    /// How many solved examples go before the question.
+    #[serde(default)]
+    pub num_fewshot: usize,
+    /// Which examples these are, and how they are written.
+    #[serde(default)]
+    pub fewshot_config: Fewshot,
+    /// Whether the prompt is what a user says in the model's own chat template, and not a text that the model continues.
+    #[serde(default)]
+    pub apply_chat_template: bool,
+    /// Whether each example is a turn of the user's and one of the assistant's, where there is a chat template.
+    #[serde(default)]
+    pub fewshot_as_multiturn: bool,
+    /// What the system says before the user does, where there is a chat template.
+    #[serde(default)]
+    pub system_instruction: Option<String>,
     /// How the answer is generated; left out where nothing is, as with `multiple_choice`.
     #[serde(default)]
     pub generation_kwargs: Generation,
@@ -56,6 +75,48 @@ pub struct StandardMetric {
     pub source: String,
     /// The kind of scorer, and its options.
     pub scorer: ScorerChoice,
+}
+
+/// Solved examples before the question.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fewshot {
+    /// The split that they are taken from.
+    pub split: Option<Split>,
+    /// Or the rows themselves.
+    pub samples: Vec<Map<String, Value>>,
+    /// How they are chosen.
+    pub sampler: Sampler,
+    /// What is answered: a field of the row, or a template.
+    pub doc_to_target: Option<String>,
+    /// Between question and answer.
+    pub target_delimiter: String,
+    /// Behind each answer.
+    pub fewshot_delimiter: String,
+}
+
+impl Default for Fewshot {
+    fn default() -> Self {
+        Self {
+            split: None,
+            samples: Vec::new(),
+            sampler: Sampler::Default,
+            doc_to_target: None,
+            target_delimiter: " ".to_owned(),
+            fewshot_delimiter: "\n\n".to_owned(),
+        }
+    }
+}
+
+/// How solved examples are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampler {
+    /// Drawn for every item anew, as lm-evaluation-harness draws them with its usual seed.
+    #[default]
+    Default,
+    /// The first ones.
+    FirstN,
 }
 
 /// How the answer is generated. Always greedy, as in the paper.
@@ -260,6 +321,7 @@ impl Card {
                 accepted.to_owned(),
             );
         }
+        card.check_context(file)?;
         for file in &card.dataset.files {
             let plain = !file.name.is_empty() && !file.name.contains(['/', '\\']) && file.name != "..";
             if !plain {
@@ -311,6 +373,31 @@ impl Card {
         Ok(card)
     }
 
+    /// That what stands around a question goes together.
+    pub(super) fn check_context(&self, file: &str) -> Result<(), BenchError> {
+        let wrong = |key, got: &str, accepted: &str| {
+            let (file, got, accepted) = (file.to_owned(), got.to_owned(), accepted.to_owned());
+            Err(BenchError::CardValue { file, key, got, accepted })
+        };
+        let examples = &self.fewshot_config;
+        if examples.split.is_some() && !examples.samples.is_empty() {
+            return wrong("fewshot_config", "both `split` and `samples`", "one of them");
+        }
+        if self.num_fewshot > 0 && examples.split.is_none() && examples.samples.is_empty() {
+            let accepted = "the `split` that examples are taken from, or the examples as `samples`";
+            return wrong("fewshot_config", "without examples, of which `num_fewshot` wants some", accepted);
+        }
+        if self.num_fewshot > 0 && examples.doc_to_target.is_none() {
+            let accepted = "the field with an example's answer, or a template that writes it";
+            return wrong("fewshot_config.doc_to_target", "left out", accepted);
+        }
+        if !self.apply_chat_template && (self.fewshot_as_multiturn || self.system_instruction.is_some()) {
+            let key = if self.fewshot_as_multiturn { "fewshot_as_multiturn" } else { "system_instruction" };
+            return wrong(key, "given", "left out, unless `apply_chat_template = true`");
+        }
+        Ok(())
+    }
+
     /// The one metric.
     pub fn metric(&self) -> &Metric {
         &self.metric_list[0]
@@ -356,6 +443,6 @@ mod tests {
         let names = |copy: &Vec<&DataFile>| copy.iter().map(|f| f.name.clone()).collect::<Vec<_>>().join(" ");
         let copies: Vec<String> = card.dataset.copies(Split::Validation).iter().map(names).collect();
         assert_eq!(copies, ["a.jsonl b.jsonl", "whole.jsonl", "other.jsonl"]);
-        assert_eq!(card.dataset.copies(Split::Train).len(), 1);
+        assert_eq!(card.dataset.copies(Split::Train).len(), 2);
     }
 }

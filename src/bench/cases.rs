@@ -93,7 +93,7 @@ pub(super) fn run(
         serde_json::from_str(text).map_err(|source| BenchError::Cases { file: file.to_owned(), source })?;
     let run = |case: Case| {
         let fields = case.item.as_ref().unwrap_or(&cases.item).clone();
-        let problem = problem(benchmark, &case, &Item { id: "0".into(), fields }, tools);
+        let problem = problem(benchmark, &case, &Item::new("0".into(), fields), tools);
         CaseResult { name: case.name, problem }
     };
     Ok(cases.cases.into_iter().map(run).collect())

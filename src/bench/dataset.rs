@@ -77,9 +77,16 @@ pub struct Item {
     pub id: ItemId,
     /// The row, with the card's field names.
     pub fields: Map<String, Value>,
+    /// The rows of the solved examples that go before it. They change its prompt, and not what it is.
+    pub examples: Vec<Arc<Map<String, Value>>>,
 }
 
 impl Item {
+    /// A question without examples.
+    pub fn new(id: ItemId, fields: Map<String, Value>) -> Self {
+        Self { id, fields, examples: Vec::new() }
+    }
+
     /// A field that holds text.
     pub fn text(&self, key: &str) -> Option<&str> {
         self.fields.get(key).and_then(Value::as_str)
@@ -287,7 +294,7 @@ impl Rows {
                 });
             }
             self.seen.insert(id.clone(), self.rows.len());
-            self.rows.push(Row { path: Arc::clone(&path), line, item: Item { id, fields } });
+            self.rows.push(Row { path: Arc::clone(&path), line, item: Item::new(id, fields) });
         }
         Ok(())
     }
@@ -325,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_item_is_its_content_whatever_the_order_of_its_fields() {
-        let item = |json: &str| Item { id: "0".into(), fields: serde_json::from_str(json).unwrap() };
+        let item = |json: &str| Item::new("0".into(), serde_json::from_str(json).unwrap());
         let a = item(r#"{"q": "1", "a": [1, 2]}"#);
         assert_eq!(a.digest(), item(r#"{"a": [1, 2], "q": "1"}"#).digest());
         assert_ne!(a.digest(), item(r#"{"a": [1, 3], "q": "1"}"#).digest());

@@ -104,6 +104,31 @@ pub enum BenchError {
         /// The reason.
         source: Box<minijinja::Error>,
     },
+    /// Fewer rows than are wanted as examples.
+    #[error(
+        "{benchmark} is to be asked behind {wanted} solved examples, for which {needed} rows are needed, and `fewshot_config` in \
+         its card has {found}"
+    )]
+    FewExamples {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The examples of an item.
+        wanted: usize,
+        /// With the item itself, where it could be one of them.
+        needed: usize,
+        /// The rows that there are.
+        found: usize,
+    },
+    /// An example without an answer.
+    #[error(
+        "{benchmark}: a solved example has no text, number or list of texts as `{key}`, where `fewshot_config.doc_to_target` looks for its answer"
+    )]
+    NoTarget {
+        /// The benchmark.
+        benchmark: BenchmarkId,
+        /// The field.
+        key: String,
+    },
     /// A split for which the card names no file.
     #[error("{benchmark} has no {split} split in a data folder; {}", published_splits(has))]
     NoSplit {

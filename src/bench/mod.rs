@@ -8,6 +8,7 @@
 //! - `dataset.rs`: rows, where they are and what names them
 //! - `rows.rs`: JSON Lines, JSON, CSV, TSV and Parquet as rows
 //! - `prompt.rs`: templates
+//! - `context.rs`: what stands around a question: description, solved examples, a conversation
 //! - `profile.rs`: whose rules decide: the paper's, or the benchmark's own today
 //! - `outputs.rs`: answers that were generated elsewhere, joined to their items
 //! - `pattern.rs`: regular expressions that can match
@@ -23,6 +24,7 @@
 mod benchmark;
 mod card;
 mod cases;
+mod context;
 mod dataset;
 mod error;
 mod extract;
@@ -37,11 +39,13 @@ mod scaffold;
 mod score;
 mod verdict;
 
-pub use benchmark::{Benchmark, Chance};
+pub use benchmark::{Asking, Benchmark, Chance};
 pub use card::{
-    Aggregation, Card, DataFile, Dataset, Format, Generation, HubFile, Metric, ScorerChoice, StandardMetric,
+    Aggregation, Card, DataFile, Dataset, Fewshot, Format, Generation, HubFile, Metric, Sampler,
+    ScorerChoice, StandardMetric,
 };
 pub use cases::CaseResult;
+pub use context::Context;
 pub use dataset::{DataSource, DataState, Item, Split};
 pub use error::BenchError;
 pub use outputs::{Answered, OutputRows, Outputs};

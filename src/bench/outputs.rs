@@ -98,7 +98,7 @@ impl OutputRows {
         for (number, row) in self.rows.into_iter().enumerate() {
             let id = row.id.unwrap_or_else(|| number.to_string().into());
             seen.once(&id, row.line)?;
-            answered.push(Answered { item: Item { id, fields: row.fields }, output: row.output });
+            answered.push(Answered { item: Item::new(id, row.fields), output: row.output });
         }
         Ok(Outputs { answered, missing: Vec::new() })
     }
@@ -177,7 +177,7 @@ fn row(path: &Path, line: usize, text: &str, benchmark: &Benchmark) -> Result<Ro
 /// Why the rows do not bring their items along, or nothing if all of them do.
 fn lack(path: &Path, rows: &[Row], benchmark: &Benchmark) -> Result<Option<Lack>, BenchError> {
     let check = |row: &Row| {
-        let item = Item { id: row.id.clone().unwrap_or_else(|| "".into()), fields: row.fields.clone() };
+        let item = Item::new(row.id.clone().unwrap_or_else(|| "".into()), row.fields.clone());
         benchmark.check(&item).err()
     };
     let mut with = None;

@@ -1,12 +1,12 @@
 //! Prompt templates, rendered as lm-evaluation-harness renders `doc_to_text`: Jinja, a trailing newline of the template
 //! kept, an undefined name an error, nothing escaped.
 
-use crate::bench::dataset::Item;
 use crate::bench::error::BenchError;
-use crate::ids::BenchmarkId;
+use crate::ids::{BenchmarkId, ItemId};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, Error, Template, UndefinedBehavior};
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 /// The name of the one template; without an extension for which minijinja would escape anything.
@@ -59,15 +59,20 @@ impl Prompt {
         &self.source
     }
 
-    /// Fills in an item.
-    pub(super) fn render(&self, benchmark: &BenchmarkId, item: &Item) -> Result<String, BenchError> {
-        self.template().and_then(|template| template.render(Serde(&item.fields))).map_err(|source| {
+    /// Fills in the fields of an item, or those of an example that goes before it.
+    pub(super) fn render(
+        &self,
+        benchmark: &BenchmarkId,
+        item: &ItemId,
+        fields: &Map<String, Value>,
+    ) -> Result<String, BenchError> {
+        self.template().and_then(|template| template.render(Serde(fields))).map_err(|source| {
             BenchError::Prompt {
                 benchmark: benchmark.clone(),
-                item: item.id.clone(),
+                item: item.clone(),
                 file: self.file.clone(),
                 place: place(&self.source, &source),
-                fields: item.fields.keys().map(|key| format!("`{key}`")).collect(),
+                fields: fields.keys().map(|key| format!("`{key}`")).collect(),
                 source: Box::new(source),
             }
         })

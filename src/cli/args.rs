@@ -137,6 +137,15 @@ pub(super) struct Eval {
     /// At most so many items of each benchmark, from the start.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) limit: Option<u64>,
+    /// Prompts are what a user says, in the model's own chat template.
+    #[arg(long)]
+    pub(super) chat: bool,
+    /// What the system says before the user does; only with --chat, or where a card has a chat.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) system: Option<String>,
+    /// Questions go behind so many solved examples; for benchmarks whose card says where these are (`fewshot_config`).
+    #[arg(long, value_name = "N")]
+    pub(super) num_fewshot: Option<usize>,
     #[command(flatten)]
     pub(super) running: Running,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use super::args::{Bench, BenchCheck, BenchCommand};
 use super::failure::Failure;
 use super::output::Output;
 use super::settings::{Settings, split};
-use crate::bench::{Benchmark, DataFile, Profile, Tools, scaffold};
+use crate::bench::{Benchmark, Context, DataFile, Profile, Tools, scaffold};
 use crate::sandbox;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -106,6 +106,14 @@ fn show(benchmark: &Benchmark) -> String {
     for file in &card.dataset.files {
         line("data", &data(file));
     }
+    if card.num_fewshot > 0 {
+        let from =
+            card.fewshot_config.split.map_or("the card".to_owned(), |split| format!("the {split} split"));
+        line("examples", &format!("{} from {from}", card.num_fewshot));
+    }
+    if card.apply_chat_template {
+        line("chat", "in the model's own chat template");
+    }
     let _ = writeln!(text, "\nprompt ({}):\n{}", card.doc_to_text, benchmark.template());
     text
 }
@@ -168,13 +176,13 @@ fn check(args: &BenchCheck, settings: &Settings, output: &Output) -> Result<Exit
         let _ = writeln!(text, "     {name}: {problem}");
     }
     for item in items.iter().take(args.prompts) {
-        let prompt = benchmark.request(item)?.prompt;
-        let _ = writeln!(
-            text,
-            "\nprompt of item {}, {} bytes, between the lines:\n────\n{prompt}\n────",
-            item.id,
-            prompt.len()
-        );
+        let context = benchmark.context(item)?;
+        let prompt = context.to_string();
+        let what = match context {
+            Context::Text(_) => format!("prompt of item {}, {} bytes", item.id, prompt.len()),
+            Context::Chat(_) => format!("what is said about item {}, for the model's chat template", item.id),
+        };
+        let _ = writeln!(text, "\n{what}, between the lines:\n────\n{prompt}\n────");
     }
     output.result(&text);
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -5,7 +5,7 @@ use super::failure::{Failure, UNSCORED};
 use super::judging::{self, Asked, Judge};
 use super::output::Output;
 use super::settings::{Settings, profiles, split};
-use crate::bench::{Benchmark, Chance, Item, Profile};
+use crate::bench::{Asking, Benchmark, Chance, Item, Profile};
 use crate::evaluate::{Evaluation, Summary};
 use crate::experiment::{Lab, Model, check_references, pairs};
 use crate::files;
@@ -57,7 +57,9 @@ struct Judged {
 }
 
 pub(super) fn run(args: &Eval, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
-    let benchmarks = args.bench.iter().map(|name| Benchmark::open(name)).collect::<Result<Vec<_>, _>>()?;
+    let asking = Asking { chat: args.chat, system: args.system.clone(), num_fewshot: args.num_fewshot };
+    let benchmarks = args.bench.iter().map(|name| Benchmark::open(name)?.asked(&asking));
+    let benchmarks = benchmarks.collect::<Result<Vec<_>, _>>()?;
     let ids: Vec<BenchmarkId> = benchmarks.iter().map(|b| b.id().clone()).collect();
     let profiles: Vec<Vec<Profile>> =
         benchmarks.iter().map(|benchmark| profiles(args.profile, benchmark, output)).collect();

@@ -62,4 +62,4 @@ pub use memory::{GPU_SHARE, Limits, SHARE};
 pub use reference::ReferenceEngine;
 pub use serve::Engine;
 pub use settings::{EngineSettings, Precision, SEQUENCES, Threads};
-pub use template::{ChatTemplate, Frame, Message};
+pub use template::{ChatTemplate, Frame};

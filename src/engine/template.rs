@@ -1,12 +1,12 @@
 //! How an instruction becomes a prompt: the chat template that comes with a model's tokenizer, or a frame that is known by name.
 
 use super::error::EngineError;
+use crate::chat::Message;
 use crate::checkpoint::Companions;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Rest, Serde, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, Value};
 use regex::Regex;
-use serde::Serialize;
 use serde_json::Value as Json;
 
 /// A frame that models were tuned with, known by name.
@@ -51,15 +51,6 @@ impl Frame {
             },
         }
     }
-}
-
-/// One turn of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
-    /// `system`, `user` or `assistant`.
-    pub role: String,
-    /// What was said.
-    pub content: String,
 }
 
 /// A model's own chat template, rendered as transformers' `apply_chat_template` renders it.

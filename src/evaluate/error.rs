@@ -22,6 +22,9 @@ pub enum EvaluateError {
     /// The model could not be loaded.
     #[error("the model could not be loaded")]
     Model(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The model's chat template.
+    #[error("a benchmark is asked in the model's chat template, which cannot be done")]
+    Template(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),

@@ -2,7 +2,7 @@
 //! known already is not done again.
 
 use super::{EvaluateError, Subject, Summary};
-use crate::bench::{Benchmark, Item, Tools, Verdict};
+use crate::bench::{Benchmark, Context, Item, Tools, Verdict};
 use crate::completion::{Complete, Flow, Likelihood, LikelihoodRequest, Outcome, Refusal, Request};
 use crate::digest::Digest;
 use crate::event::{Event, Observer};
@@ -55,10 +55,14 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    fn new(benchmark: &Benchmark, item: &Item) -> Result<Self, EvaluateError> {
-        Ok(match benchmark.likelihood_request(item)? {
-            Some(request) => Self::Likelihood(request),
-            None => Self::Text(benchmark.request(item)?),
+    fn new(subject: &Subject<'_>, benchmark: &Benchmark, item: &Item) -> Result<Self, EvaluateError> {
+        let prompt = match benchmark.context(item)? {
+            Context::Text(text) => text,
+            Context::Chat(turns) => subject.written(&turns)?,
+        };
+        Ok(match benchmark.continuations(item) {
+            Some(continuations) => Self::Likelihood(LikelihoodRequest { prompt, continuations }),
+            None => Self::Text(benchmark.request(prompt)),
         })
     }
 
@@ -97,7 +101,8 @@ pub(super) fn begin<'a>(
     let run = RunId::from(
         runs::run_key(subject.weights, subject.companions, &subject.numerics, benchmark, confinement).short(),
     );
-    let requests = job.items.iter().map(|i| Ask::new(job.benchmark, i)).collect::<Result<Vec<_>, _>>()?;
+    let ask = |item| Ask::new(subject, job.benchmark, item);
+    let requests = job.items.iter().map(ask).collect::<Result<Vec<_>, _>>()?;
     let tasks: Vec<Task<'_>> = job
         .items
         .iter()

@@ -24,7 +24,7 @@ impl Asked {
     fn of(id: &BenchmarkId, data: &DataSource) -> Result<Self, ExperimentError> {
         let benchmark = Benchmark::load(id)?;
         let with_prompt = |item: Item| {
-            let prompt = benchmark.request(&item)?.prompt;
+            let prompt = benchmark.context(&item)?.to_string();
             Ok((item, prompt))
         };
         let items = benchmark.items(data, Split::Test)?.into_iter().map(with_prompt);

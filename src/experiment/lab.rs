@@ -4,7 +4,9 @@ use super::{ExperimentError, Holdout, Model};
 use crate::bench::{Benchmark, DataSource, Item, Measure, Profile, Split, Tools, Verdict};
 use crate::completion::Complete;
 use crate::digest::{Canonical, Digest};
-use crate::engine::{Device, Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine};
+use crate::engine::{
+    ChatTemplate, Device, Engine, EngineError, EngineSettings, Limits, Precision, ReferenceEngine,
+};
 use crate::evaluate::{Evaluation, Job, Subject, Summary, ask_together, evaluate};
 use crate::event::{Event, Observer};
 use crate::ids::BenchmarkId;
@@ -13,8 +15,10 @@ use crate::runs::{Replies, Store};
 use crate::sandbox::{self, Sandbox};
 use rayon::prelude::*;
 use serde_json::json;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -194,13 +198,18 @@ impl<'w> Lab<'w> {
     /// A model under test, loaded when it is first needed.
     pub fn subject(&self, model: &Model) -> Result<Subject<'w>, ExperimentError> {
         let (engine, limits, watch) = (self.settings.engine, self.settings.limits, self.watch);
-        let loaded = model.clone();
+        let loaded = Rc::new(model.clone());
+        let (described, template) = (Rc::clone(&loaded), OnceCell::new());
         Ok(Subject::new(
             model.weights.digest()?,
             model.companions.digest(),
             engine.numerics().to_owned(),
             model.about.clone(),
             move || Ok(engine.load_within(&loaded, limits, watch)?),
+            move |turns| {
+                let template = template.get_or_init(|| ChatTemplate::of(&described.companions));
+                Ok(template.as_ref().map_err(ToString::to_string)?.render(turns)?)
+            },
         ))
     }
 
@@ -212,9 +221,14 @@ impl<'w> Lab<'w> {
         };
         let about = json!({ "served": server.model, "address": server.base_url });
         let (weights, companions, watch) = (of("served weights/1"), of("served companions/1"), self.watch);
-        Subject::new(weights, companions, Remote::NUMERICS.to_owned(), about, move || {
-            Ok(Box::new(Remote::new(server.clone(), watch)))
-        })
+        Subject::new(
+            weights,
+            companions,
+            Remote::NUMERICS.to_owned(),
+            about,
+            move || Ok(Box::new(Remote::new(server.clone(), watch))),
+            |_| Err("the server has it, and is asked for texts; leave the chat template out".into()),
+        )
     }
 
     /// Evaluates a model on one benchmark's items.

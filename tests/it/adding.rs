@@ -61,7 +61,7 @@ fn what_a_new_benchmark_begins_with_and_the_examples_are_right() {
     let said = project.m3(&["bench", "check", "fresh"]).ok();
     assert!(said.contains("cases    5 of 5"), "{said}");
     let examples = home().join("benchmarks/examples");
-    for name in ["arithmetic", "choices", "patterns"] {
+    for name in ["arithmetic", "choices", "patterns", "gsm8k_fewshot"] {
         let folder = examples.join(name);
         let said = project.m3(&["bench", "check", folder.to_str().unwrap()]).ok();
         assert!(said.contains("ok   items") && said.contains("ok   cases"), "{said}");
@@ -245,21 +245,16 @@ fn answers_for_a_judge_are_written_as_alpaca_eval_reads_them() {
     let rows: Vec<Value> = (0..805)
         .map(|at| json!({"dataset": "made", "instruction": format!("Say {at}."), "output": "no", "generator": "other"}))
         .collect();
-    std::fs::create_dir(project.path("sets")).unwrap();
-    project.write("sets/alpaca_eval.json", &Value::from(rows).to_string());
-    let args = [
-        "eval",
-        "models/math",
-        "--bench",
-        "alpaca_eval",
-        "--data",
-        "sets",
-        "--limit",
-        "3",
-        "--out",
-        "runs",
-        "--json",
-    ];
+    // The project's own card, but for the checksums of the published rows.
+    std::fs::create_dir_all(project.path("alpaca_eval/data")).unwrap();
+    for file in ["benchmark.toml", "prompt.jinja", "cases.json"] {
+        let text = std::fs::read_to_string(home().join("benchmarks/alpaca_eval").join(file)).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("sha256 = "));
+        let text: String = lines.map(|line| line.to_owned() + "\n").collect();
+        project.write(&format!("alpaca_eval/{file}"), &text);
+    }
+    project.write("alpaca_eval/data/alpaca_eval.json", &Value::from(rows).to_string());
+    let args = ["eval", "models/math", "--bench", "./alpaca_eval", "--limit", "3", "--out", "runs", "--json"];
     // Three: done, but nothing is scored.
     let done = project.m3(&args).0;
     assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));

@@ -483,9 +483,8 @@ fn a_model_is_stopped_behind_its_first_label() {
 fn the_likeliest_label_is_the_one_with_the_largest_log_likelihood() {
     let sst2 = m3::bench::Benchmark::load(&"sst2".into()).unwrap().by_likelihood().unwrap().unwrap();
     let row = json!({"sentence": "fine .", "label": 1});
-    let item = m3::bench::Item { id: "0".into(), fields: row.as_object().unwrap().clone() };
-    let asked = sst2.likelihood_request(&item).unwrap().unwrap();
-    assert_eq!(asked.continuations, [" negative", " positive"]);
+    let item = m3::bench::Item::new("0".into(), row.as_object().unwrap().clone());
+    assert_eq!(sst2.continuations(&item).unwrap(), [" negative", " positive"]);
     let value = |negative: f64, positive: f64| {
         let of = |sum: f64| json!({"log_likelihood": sum, "tokens": 1, "greedy": false});
         let answer = json!([of(negative), of(positive)]).to_string();

@@ -19,7 +19,7 @@ pub(crate) fn open(id: &str) -> Benchmark {
 
 fn item(fields: Value) -> Item {
     let Value::Object(fields) = fields else { panic!("a row is an object") };
-    Item { id: "0".into(), fields }
+    Item::new("0".into(), fields)
 }
 
 fn rooted(path: &str) -> PathBuf {
@@ -101,7 +101,8 @@ fn prompts_are_the_papers() {
     };
     let stops = ["Instruction:", "Instruction", "Response:", "Response"];
     let asks = |id: &str, row: Value, prompt: String, stop: &[&str], max_tokens: usize| {
-        let request = open(id).request(&item(row)).unwrap();
+        let benchmark = open(id);
+        let request = benchmark.request(benchmark.context(&item(row)).unwrap().to_string());
         assert_eq!(request.prompt, prompt, "{id}");
         assert_eq!(request.stop, stop, "{id}");
         assert_eq!(request.max_tokens.0, max_tokens, "{id}");
@@ -446,7 +447,7 @@ fn embedded_splits_share_no_question() {
             assert!(items.len() >= 100, "{id} has {} {split} rows", items.len());
             for item in items {
                 let key = item.text("key").unwrap().to_owned();
-                let prompt = benchmark.request(&item).unwrap().prompt;
+                let prompt = benchmark.context(&item).unwrap().to_string();
                 for (seen, text) in [(&mut keys, key), (&mut prompts, prompt)] {
                     let first = *seen.entry(text).or_insert(split);
                     assert_eq!(first, split, "{id}, item {}: in {first} and in {split}", item.id);

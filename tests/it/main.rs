@@ -13,6 +13,7 @@ mod cli;
 mod compare;
 mod data;
 mod engine;
+mod fewshot;
 mod formats;
 mod golden_logits;
 #[cfg(feature = "hub")]

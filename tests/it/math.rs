@@ -152,7 +152,7 @@ fn parity_by_value() {
     for row in reference.rows("math.jsonl") {
         let solution = format!("\\boxed{{{}}}", row["gold"].as_str().unwrap());
         let Value::Object(fields) = json!({"problem": "", "solution": solution}) else { unreachable!() };
-        let item = Item { id: "0".into(), fields };
+        let item = Item::new("0".into(), fields);
         let output = row["output"].as_str().unwrap();
         let verdict = |at: usize| measures[at].score(&item, output, &Tools::default()).value() == Some(1.0);
         let (by_text, by_value) = (verdict(0), verdict(1));

@@ -62,7 +62,7 @@ fn parity_programs(id: &str, file: &str) {
     let name = if id == "mbpp" { "mbpp_full.jsonl" } else { "HumanEval.jsonl" };
     for line in files::read_text(&reference.datasets.join(name)).unwrap().lines() {
         let fields: Map<String, Value> = serde_json::from_str(line).unwrap();
-        items.insert(fields["task_id"].to_string(), Item { id: "0".into(), fields });
+        items.insert(fields["task_id"].to_string(), Item::new("0".into(), fields));
     }
     let (asked, left_out): (Vec<_>, Vec<_>) = reference.rows(file).into_iter().partition(|row| {
         row["stable"] == true && row["third_party_imports"].as_array().is_none_or(Vec::is_empty)
@@ -151,7 +151,7 @@ fn parity_of_walls() {
     ];
     let benchmark = open("mbpp");
     let row = json!({"text": "", "task_id": 1, "test_list": ["assert f(3) == 9"]});
-    let item = Item { id: "0".into(), fields: row.as_object().unwrap().clone() };
+    let item = Item::new("0".into(), row.as_object().unwrap().clone());
     let (sandbox, plain) = (sandbox(2), Project::new());
     let tools = Tools { sandbox: Some(&*sandbox) };
     let (count, mut stricter) = (programs.len(), no_wall_yet());

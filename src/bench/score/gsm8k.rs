@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn whole_numbers_are_shown_as_python_shows_them() {
         let fields = [("answer".to_owned(), "#### 5".into())].into_iter().collect();
-        let item = Item { id: "0".into(), fields };
+        let item = Item::new("0".into(), fields);
         let shown = [
             ("-0.4", "0"),
             ("99999999999999999", "100000000000000000"),

@@ -89,7 +89,7 @@ fn the_standard_profile_reports_both_figures_of_lm_evaluation_harness() {
     assert_eq!(std::fs::read_to_string(project.path("v.jsonl")).unwrap().lines().count(), 480);
 
     let file = jsonl(&project, "math.jsonl", [json!({"id": 0, "output": ""})]);
-    let said = project.m3(&["score", "sst2", "--outputs", &file, "--profile", "standard"]).fails(1);
+    let said = project.m3(&["score", "instructions", "--outputs", &file, "--profile", "standard"]).fails(1);
     assert!(said.contains("no standard profile") && said.contains("gsm8k"), "{said}");
 }
 

@@ -4,7 +4,7 @@
 //! The prompt is a signature with its docstring, which is a whole function. So the completion may be a body that goes
 //! on where the prompt ends, or a new definition of the same function at column 0.
 
-use super::program::{self, Dialect, Options, Programs};
+use super::program::{Chained, Dialect, Programs};
 use super::{BadField, Scorer, Tools, need};
 use crate::bench::dataset::Item;
 use crate::bench::verdict::Verdict;
@@ -14,7 +14,7 @@ use serde::Deserialize;
 /// HumanEval's scorer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
-pub(in crate::bench) struct HumanEval(Options);
+pub(in crate::bench) struct HumanEval(Chained);
 
 const DIALECT: Dialect =
     Dialect { drop_carriage_returns: true, closing_fence: "```", example_marks: &["# Example usage"] };
@@ -45,7 +45,7 @@ impl Scorer for HumanEval {
 
 impl Programs for HumanEval {
     fn extract(&self, answer: &str) -> String {
-        program::extract(answer, &DIALECT)
+        self.0.extract(answer, &DIALECT)
     }
 
     fn job(&self, item: &Item, code: &str) -> Option<Job> {
@@ -60,6 +60,7 @@ impl Programs for HumanEval {
 
 #[cfg(test)]
 mod tests {
+    use super::super::program;
     use super::*;
 
     fn extract(answer: &str) -> String {

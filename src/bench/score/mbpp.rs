@@ -3,7 +3,7 @@
 //! `--load_generations_path`: `completion + "\n" + "\n".join(test_list)`. Like there, `test_setup_code` and the
 //! challenge tests are not used.
 
-use super::program::{self, Dialect, Options, Programs};
+use super::program::{Chained, Dialect, Programs};
 use super::{BadField, Scorer, Tools, need};
 use crate::bench::dataset::Item;
 use crate::bench::verdict::Verdict;
@@ -14,7 +14,7 @@ use serde_json::Value;
 /// MBPP's scorer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
-pub(in crate::bench) struct Mbpp(Options);
+pub(in crate::bench) struct Mbpp(Chained);
 
 const DIALECT: Dialect = Dialect {
     drop_carriage_returns: false,
@@ -48,7 +48,7 @@ impl Scorer for Mbpp {
 
 impl Programs for Mbpp {
     fn extract(&self, answer: &str) -> String {
-        program::extract(answer, &DIALECT)
+        self.0.extract(answer, &DIALECT)
     }
 
     fn job(&self, item: &Item, code: &str) -> Option<Job> {
@@ -60,6 +60,7 @@ impl Programs for Mbpp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::program;
     use super::*;
 
     #[test]

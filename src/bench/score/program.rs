@@ -31,6 +31,43 @@ impl Options {
     }
 }
 
+/// The options of a scorer that knows the paper's chain of post-processing.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::bench) struct Chained {
+    /// As in [`Options`].
+    timeout_seconds: Seconds,
+    /// What is done to an answer before it is run.
+    #[serde(default)]
+    post_processing: PostProcessing,
+}
+
+/// How a program is taken out of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PostProcessing {
+    /// By the paper's chain ([`extract`]).
+    #[default]
+    Paper,
+    /// Not at all: the answer is the program, as the benchmarks' own harnesses run it.
+    None,
+}
+
+impl Chained {
+    /// The limits of a program.
+    pub(super) fn limits(&self) -> Limits {
+        Options { timeout_seconds: self.timeout_seconds }.limits()
+    }
+
+    /// The program in a raw answer.
+    pub(super) fn extract(&self, answer: &str, dialect: &Dialect) -> String {
+        match self.post_processing {
+            PostProcessing::Paper => extract(answer, dialect),
+            PostProcessing::None => answer.to_owned(),
+        }
+    }
+}
+
 /// A duration above zero, and at most an hour.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "f64")]

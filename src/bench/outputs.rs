@@ -2,7 +2,7 @@
 //!
 //! A row is `{id, output}` and is joined to the data set by its id; or it has the fields of its item beside `output`,
 //! and no data set is needed. A file has rows of one kind only. Where the card names an item by a field (`task_id`),
-//! that field may stand for `id`.
+//! that field may stand for `id`. Of an item whose answers are programs there may be several: samples, for pass@k.
 
 use crate::bench::benchmark::Benchmark;
 use crate::bench::dataset::{self, Item, Split};
@@ -30,7 +30,8 @@ pub struct Answered {
 /// Answers with their items.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outputs {
-    /// What there is to score: in the data set's order, or in the file's where rows bring their items along.
+    /// What there is to score: in the data set's order, or in the file's where rows bring their items along. The samples of an item
+    /// follow each other in the first case.
     pub answered: Vec<Answered>,
     /// Items of the data set without an output.
     pub missing: Vec<ItemId>,
@@ -41,6 +42,8 @@ pub struct Outputs {
 pub struct OutputRows {
     path: PathBuf,
     rows: Vec<Row>,
+    /// Whether an item may have several.
+    samples: bool,
     /// Why the rows do not bring their items along; nothing if they do.
     lack: Option<Lack>,
 }
@@ -83,7 +86,7 @@ impl OutputRows {
             return Err(BenchError::NoOutputs { path: path.to_owned() });
         }
         let lack = lack(path, &rows, benchmark)?;
-        Ok(Self { path: path.to_owned(), rows, lack })
+        Ok(Self { path: path.to_owned(), rows, samples: benchmark.needs_programs(), lack })
     }
 
     /// Whether the rows bring their items along.
@@ -94,10 +97,15 @@ impl OutputRows {
     /// The rows with the items that they bring along; a row without a name is named by its number, from 0.
     pub fn with_own_items(self) -> Result<Outputs, BenchError> {
         let mut seen = Seen::new(&self.path);
-        let mut answered = Vec::with_capacity(self.rows.len());
+        let mut answered: Vec<Answered> = Vec::with_capacity(self.rows.len());
+        let mut first: HashMap<ItemId, usize> = HashMap::new();
         for (number, row) in self.rows.into_iter().enumerate() {
             let id = row.id.unwrap_or_else(|| number.to_string().into());
-            seen.once(&id, row.line)?;
+            let before = *first.entry(id.clone()).or_insert(number);
+            let sample = self.samples && before < number && answered[before].item.fields == row.fields;
+            if !sample {
+                seen.once(&id, row.line)?;
+            }
             answered.push(Answered { item: Item::new(id, row.fields), output: row.output });
         }
         Ok(Outputs { answered, missing: Vec::new() })
@@ -112,23 +120,28 @@ impl OutputRows {
         partial: bool,
     ) -> Result<Outputs, BenchError> {
         let mut seen = Seen::new(&self.path);
-        let mut outputs: HashMap<ItemId, String> = HashMap::with_capacity(self.rows.len());
+        let mut outputs: HashMap<ItemId, Vec<String>> = HashMap::with_capacity(self.rows.len());
         let mut order = Vec::with_capacity(self.rows.len());
         for row in self.rows {
             let id = row.id.ok_or_else(|| {
                 let wanted = "a text or a number that names an item";
                 dataset::field(&self.path, row.line, &row.fields, "id", wanted)
             })?;
-            seen.once(&id, row.line)?;
+            if !self.samples {
+                seen.once(&id, row.line)?;
+            }
             order.push(id.clone());
-            outputs.insert(id, row.output);
+            outputs.entry(id).or_default().push(row.output);
         }
         let known: Vec<ItemId> = items.iter().take(3).map(|item| item.id.clone()).collect();
         let of = items.len();
         let (mut answered, mut missing) = (Vec::new(), Vec::new());
         for item in items {
             match outputs.remove(&item.id) {
-                Some(output) => answered.push(Answered { item, output }),
+                Some(samples) => {
+                    let answer = |output| Answered { item: item.clone(), output };
+                    answered.extend(samples.into_iter().map(answer));
+                }
                 None => missing.push(item.id),
             }
         }

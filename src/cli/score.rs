@@ -4,13 +4,17 @@ use super::args::Score;
 use super::failure::{Failure, UNSCORED};
 use super::output::Output;
 use super::settings::{Settings, profiles, split};
-use crate::bench::{Benchmark, Chance, Item, Measure, OutputRows, Outputs, Profile, Tools, Verdict};
-use crate::evaluate::{Summary, VerdictRow, score_outputs, write_verdicts};
+use crate::bench::{
+    Answered, Benchmark, Chance, Item, Measure, OutputRows, Outputs, Profile, Tools, Verdict,
+};
+use crate::evaluate::{PASS_AT, Summary, VerdictRow, pass_at, score_outputs, write_verdicts};
 use crate::event::{Event, Observer};
 use crate::files;
+use crate::ids::ItemId;
 use crate::sandbox;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,6 +27,8 @@ struct Scored<'a> {
     profile: String,
     /// Items that were scored or should have been.
     items: usize,
+    /// Their answers: more than items where these have several samples.
+    answers: usize,
     /// Items of the data set without an output.
     missing: usize,
     metrics: Vec<Figure<'a>>,
@@ -34,9 +40,35 @@ struct Scored<'a> {
 #[derive(Serialize)]
 struct Figure<'a> {
     profile: Profile,
-    metric: &'a str,
+    metric: Cow<'a, str>,
     #[serde(flatten)]
     summary: Summary,
+}
+
+/// A measure's figures: one, or pass@k for every k of which each item has so many samples.
+fn figures<'m>(
+    profile: Profile,
+    metric: &'m str,
+    answered: &[Answered],
+    verdicts: &[Verdict],
+) -> Vec<Figure<'m>> {
+    let mut of_item: HashMap<&ItemId, usize> = HashMap::new();
+    let mut samples: Vec<Vec<&Verdict>> = Vec::new();
+    for (answer, verdict) in answered.iter().zip(verdicts) {
+        let at = *of_item.entry(&answer.item.id).or_insert(samples.len());
+        if at == samples.len() {
+            samples.push(Vec::new());
+        }
+        samples[at].push(verdict);
+    }
+    if samples.len() == answered.len() {
+        return vec![Figure { profile, metric: metric.into(), summary: Summary::of(verdicts) }];
+    }
+    let figure = |k| {
+        let summary = pass_at(k, &samples)?;
+        Some(Figure { profile, metric: format!("pass@{k}").into(), summary })
+    };
+    PASS_AT.into_iter().filter_map(figure).collect()
 }
 
 pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<ExitCode, Failure> {
@@ -90,7 +122,8 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
             .collect();
         write_verdicts(path, &rows)?;
     }
-    let figures = of_profile.iter().zip(measures.iter().zip(&verdicts));
+    let with_verdicts = of_profile.iter().zip(measures.iter().zip(&verdicts));
+    let ids: HashSet<&ItemId> = answered.iter().map(|answer| &answer.item.id).collect();
     if let Some(form) = benchmark.form_of_answers()
         && verdicts.iter().flatten().all(|verdict| *verdict == Verdict::no_answer())
     {
@@ -100,11 +133,10 @@ pub(super) fn run(args: &Score, settings: &Settings, output: &Output) -> Result<
     let scored = Scored {
         benchmark: benchmark.id().as_str(),
         profile: named.join(", "),
-        items: answered.len(),
+        items: ids.len(),
+        answers: answered.len(),
         missing: missing.len(),
-        metrics: figures
-            .map(|(p, (m, v))| Figure { profile: *p, metric: m.name, summary: Summary::of(v) })
-            .collect(),
+        metrics: with_verdicts.flat_map(|(p, (m, v))| figures(*p, m.name, &answered, v)).collect(),
         chance: benchmark.chance(answered.iter().map(|a| &a.item)),
     };
     output.result(&if args.json { json(&scored) } else { table(&scored) });
@@ -168,6 +200,13 @@ fn table(scored: &Scored<'_>) -> String {
             s.wrong,
             s.invalid,
             s.unscored
+        );
+    }
+    if scored.answers > scored.items {
+        let _ = writeln!(
+            text,
+            "{} samples: the mean is over items; right, wrong, invalid and unscored are samples",
+            scored.answers
         );
     }
     if scored.missing > 0 {

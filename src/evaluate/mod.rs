@@ -24,5 +24,5 @@ pub use outputs::{VerdictRow, read_verdicts, score_outputs, write_verdicts};
 pub use pipeline::{Evaluation, Job, evaluate};
 pub use stored::run_verdicts;
 pub use subject::Subject;
-pub use summary::Summary;
+pub use summary::{PASS_AT, Summary, pass_at};
 pub use together::ask_together;

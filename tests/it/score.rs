@@ -93,6 +93,52 @@ fn the_standard_profile_reports_both_figures_of_lm_evaluation_harness() {
     assert!(said.contains("no standard profile") && said.contains("gsm8k"), "{said}");
 }
 
+/// Several samples of an item, and answers as the benchmarks' own harnesses take them.
+#[test]
+fn programs_may_have_samples_and_are_scored_as_they_are_by_the_standard() {
+    let project = Project::new();
+    let task = json!({"task_id": "t", "prompt": "def f(x):\n", "entry_point": "f",
+        "test": "def check(f):\n    assert f(1) == 2\n"});
+    let row = |id: &str, output: &str| {
+        let mut row = task.clone();
+        (row["task_id"], row["output"]) = (json!(id), json!(output));
+        row
+    };
+    let (body, whole, wrong) = ("    return x + 1", "def f(x):\n    return x + 1", "def f(x):\n    return x");
+    let file = jsonl(&project, "one.jsonl", [row("a", body), row("b", whole)]);
+    let said =
+        parsed(&project.m3(&["score", "humaneval", "--outputs", &file, "--profile", "both", "--json"]).ok());
+    let mean = |said: &Value, at: usize| {
+        (said["metrics"][at]["metric"].clone(), said["metrics"][at]["mean"].clone())
+    };
+    // The paper's chain takes the blanks off that a body begins with.
+    assert_eq!(
+        (mean(&said, 0), mean(&said, 1)),
+        ((json!("pass@1"), json!(0.5)), (json!("pass@1"), json!(1.0)))
+    );
+    assert_eq!((&said["items"], &said["answers"]), (&json!(2), &json!(2)));
+
+    let samples = [row("a", whole), row("b", wrong), row("a", wrong), row("b", wrong)];
+    let file = jsonl(&project, "samples.jsonl", samples);
+    let said = parsed(&project.m3(&["score", "humaneval", "--outputs", &file, "--json"]).ok());
+    assert_eq!(mean(&said, 0), (json!("pass@1"), json!(0.25)));
+    assert_eq!(said["metrics"].as_array().unwrap().len(), 1, "ten samples there are not");
+    assert_eq!((&said["items"], &said["answers"]), (&json!(2), &json!(4)));
+    let figure = &said["metrics"][0];
+    assert_eq!((&figure["n"], &figure["right"], &figure["wrong"]), (&json!(2), &json!(1), &json!(3)));
+    let many: Vec<Value> = (0..10).map(|at| row("a", if at == 0 { whole } else { wrong })).collect();
+    let file = jsonl(&project, "many.jsonl", many);
+    let text = project.m3(&["score", "humaneval", "--outputs", &file]).ok();
+    assert!(text.contains("pass@10") && text.contains("10 samples: the mean is over items"), "{text}");
+
+    // Two tasks with one name are no samples.
+    let mut other = row("a", whole);
+    other["prompt"] = json!("def f(y):\n");
+    let file = jsonl(&project, "two.jsonl", [row("a", whole), row("b", whole), other]);
+    let refused = project.m3(&["score", "humaneval", "--outputs", &file]).fails(1);
+    assert!(refused.contains("line 3, is item a, and so is line 1"), "{refused}");
+}
+
 #[test]
 fn what_is_wrong_with_a_file_of_answers_is_said() {
     let project = Project::new();

@@ -97,7 +97,7 @@ fn the_standard_profile_reports_both_figures_of_lm_evaluation_harness() {
 #[test]
 fn programs_may_have_samples_and_are_scored_as_they_are_by_the_standard() {
     let project = Project::new();
-    let task = json!({"task_id": "t", "prompt": "def f(x):\n", "entry_point": "f",
+    let task = json!({"task_id": "t", "prompt": "def f(x):\n    \"\"\"One more.\"\"\"\n", "entry_point": "f",
         "test": "def check(f):\n    assert f(1) == 2\n"});
     let row = |id: &str, output: &str| {
         let mut row = task.clone();

@@ -43,7 +43,7 @@ pub struct Benchmark {
 #[derive(Debug)]
 enum Target {
     Field(String),
-    Template(Prompt),
+    Template(Box<Prompt>),
 }
 
 /// How a benchmark is asked, where it is otherwise than its card says.
@@ -154,7 +154,7 @@ impl Benchmark {
         let target = match &card.fewshot_config.doc_to_target {
             Some(text) if text.contains("{{") || text.contains("{%") => {
                 let place = format!("{file}: fewshot_config.doc_to_target");
-                Some(Target::Template(Prompt::parse(&place, text.clone().into())?))
+                Some(Target::Template(Box::new(Prompt::parse(&place, text.clone().into())?)))
             }
             field => field.clone().map(Target::Field),
         };

@@ -3,9 +3,8 @@
 use crate::bench::reference;
 use crate::cli::{Project, home};
 use m3::bench::{Benchmark, Context, DataSource, Split};
-use m3::digest::Digest;
+use m3::digest::{Digest, sha256};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
 const EXAMPLE: &str = "benchmarks/examples/gsm8k_fewshot";
@@ -24,7 +23,7 @@ fn changed(project: &Project, from: &str, to: &str) -> Benchmark {
 
 /// The SHA-256 of all prompts of the test split as JSON texts, and the first one.
 fn summary(benchmark: &Benchmark, data: &DataSource) -> (String, Value) {
-    let mut digest = Sha256::new();
+    let mut all = String::new();
     let mut first = None;
     for item in benchmark.items(data, Split::Test).unwrap() {
         let prompt = match benchmark.context(&item).unwrap() {
@@ -40,11 +39,10 @@ fn summary(benchmark: &Benchmark, data: &DataSource) -> (String, Value) {
             }
             text => text.to_string(),
         };
-        digest.update(text);
+        all += &text;
         first.get_or_insert(prompt);
     }
-    let hex = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    (hex, first.unwrap())
+    (sha256(all.as_bytes()), first.unwrap())
 }
 
 /// `scripts/golden/fewshot.py` wrote the golden file with lm-evaluation-harness.

@@ -2,7 +2,7 @@
 
 use crate::bench::card::{Card, DataFile};
 use crate::bench::cases::{self, CaseResult};
-use crate::bench::context::{self, Context, Example};
+use crate::bench::context::{self, Context, Example, Target};
 use crate::bench::dataset::{self, DataSource, Item, Split};
 use crate::bench::error::BenchError;
 use crate::bench::profile::{Measure, Profile};
@@ -13,9 +13,8 @@ use crate::bench::verdict::Verdict;
 use crate::completion::{Request, Sampling};
 use crate::digest::{Canonical, Digest};
 use crate::files;
-use crate::ids::{BenchmarkId, ItemId};
+use crate::ids::BenchmarkId;
 use serde::Serialize;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,13 +36,6 @@ pub struct Benchmark {
     cases: (String, Cow<'static, str>),
     /// The data that lies beside its card.
     own_data: Option<PathBuf>,
-}
-
-/// What a solved example answers.
-#[derive(Debug)]
-enum Target {
-    Field(String),
-    Template(Box<Prompt>),
 }
 
 /// How a benchmark is asked, where it is otherwise than its card says.
@@ -151,13 +143,7 @@ impl Benchmark {
     ) -> Result<Self, BenchError> {
         let file = format!("{folder}/benchmark.toml");
         let prompt = Prompt::parse(&format!("{folder}/{}", card.doc_to_text), prompt)?;
-        let target = match &card.fewshot_config.doc_to_target {
-            Some(text) if text.contains("{{") || text.contains("{%") => {
-                let place = format!("{file}: fewshot_config.doc_to_target");
-                Some(Target::Template(Box::new(Prompt::parse(&place, text.clone().into())?)))
-            }
-            field => field.clone().map(Target::Field),
-        };
+        let target = Target::of(&file, &card.fewshot_config)?;
         let mut choice = card.scorer.clone();
         if card.apply_chat_template && choice.name == "multiple_choice" {
             // An assistant's turn does not begin with a blank (the reference: `construct_requests`).
@@ -390,28 +376,14 @@ impl Benchmark {
     /// What the model is told about an item.
     pub fn context(&self, item: &Item) -> Result<Context, BenchError> {
         let id = &self.card.id;
-        let examples = item
-            .examples
-            .iter()
-            .map(|example| Ok((self.prompt.render(id, &item.id, example)?, self.target(&item.id, example)?)));
+        let solved = |example: &Example| {
+            let answer =
+                self.target.as_ref().map(|target| target.answer(id, &item.id, example)).transpose()?;
+            Ok((self.prompt.render(id, &item.id, example)?, answer.unwrap_or_default()))
+        };
+        let examples = item.examples.iter().map(solved);
         let examples = examples.collect::<Result<Vec<_>, BenchError>>()?;
         Ok(context::lay_out(&self.card, &examples, &self.prompt.render(id, &item.id, &item.fields)?))
-    }
-
-    /// The answer of an example that goes before an item.
-    fn target(&self, item: &ItemId, example: &Example) -> Result<String, BenchError> {
-        let key = match &self.target {
-            Some(Target::Template(template)) => return template.render(&self.card.id, item, example),
-            Some(Target::Field(key)) => key.as_str(),
-            None => "",
-        };
-        // Of several right answers the first.
-        let value = example.get(key).map(|value| value.get(0).unwrap_or(value));
-        match value {
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(Value::Number(number)) => Ok(number.to_string()),
-            _ => Err(BenchError::NoTarget { benchmark: self.card.id.clone(), key: key.to_owned() }),
-        }
     }
 
     /// What the model is asked, behind `prompt`: the text of an item's [`Benchmark::context`], in the model's template if it is

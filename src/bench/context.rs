@@ -1,9 +1,11 @@
 //! What stands around a question: a description, solved examples, and the turns of a conversation. As lm-evaluation-harness
 //! 0.4.13 does it (`lm_eval/api/task.py`, `fewshot_context`; `lm_eval/api/samplers.py`), so that the same card gives the same bytes.
 
-use crate::bench::card::{Card, Sampler};
+use crate::bench::card::{Card, Fewshot, Sampler};
 use crate::bench::error::BenchError;
+use crate::bench::prompt::Prompt;
 use crate::chat::Message;
+use crate::ids::{BenchmarkId, ItemId};
 use crate::twister::Twister;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -33,6 +35,48 @@ impl fmt::Display for Context {
                 let json = serde_json::to_string_pretty(turns);
                 f.write_str(&json.unwrap_or_else(|_| unreachable!("turns have string keys")))
             }
+        }
+    }
+}
+
+/// What a solved example answers.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// What is in a field.
+    Field(String),
+    /// What a template writes.
+    Template(Box<Prompt>),
+}
+
+impl Target {
+    /// What the card of `file` says; nothing where it has no examples.
+    pub(super) fn of(file: &str, examples: &Fewshot) -> Result<Option<Self>, BenchError> {
+        Ok(match &examples.doc_to_target {
+            Some(text) if text.contains("{{") || text.contains("{%") => {
+                let place = format!("{file}: fewshot_config.doc_to_target");
+                Some(Self::Template(Box::new(Prompt::parse(&place, text.clone().into())?)))
+            }
+            field => field.clone().map(Self::Field),
+        })
+    }
+
+    /// The answer of an example that goes before an item.
+    pub(super) fn answer(
+        &self,
+        benchmark: &BenchmarkId,
+        item: &ItemId,
+        example: &Example,
+    ) -> Result<String, BenchError> {
+        let key = match self {
+            Self::Template(template) => return template.render(benchmark, item, example),
+            Self::Field(key) => key,
+        };
+        // Of several right answers the first.
+        let value = example.get(key).map(|value| value.get(0).unwrap_or(value));
+        match value {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(Value::Number(number)) => Ok(number.to_string()),
+            _ => Err(BenchError::NoTarget { benchmark: benchmark.clone(), key: key.clone() }),
         }
     }
 }

@@ -130,7 +130,9 @@ impl OutputRows {
             if !self.samples {
                 seen.once(&id, row.line)?;
             }
-            order.push(id.clone());
+            if !outputs.contains_key(&id) {
+                order.push(id.clone());
+            }
             outputs.entry(id).or_default().push(row.output);
         }
         let known: Vec<ItemId> = items.iter().take(3).map(|item| item.id.clone()).collect();
